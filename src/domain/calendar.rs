@@ -1,0 +1,201 @@
+//! Trading sessions and day rolls: weekly local times in a zone whose offsets are plain data, so
+//! that a calendar can be journaled and is the same on every machine and in every year to come.
+
+use super::time::{DAY_NS, MINUTE_NS, SECOND_NS, UnixNanos};
+use jiff::{Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+const MINUTES_A_DAY: i64 = 1_440;
+const MINUTES_A_WEEK: i64 = 7 * MINUTES_A_DAY;
+/// Offsets are tabulated for these years (UTC); outside, the nearest offset goes on.
+const FIRST_YEAR_SECS: i64 = 946_684_800; // 2000-01-01
+const LAST_YEAR_SECS: i64 = 2_840_140_800; // 2060-01-01
+
+/// A time zone as data: from each instant on, local time is UTC plus the offset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// IANA name.
+    pub name: String,
+    /// (seconds since the epoch, offset in seconds), ascending; the first holds for all time before.
+    pub offsets: Vec<(i64, i32)>,
+}
+
+impl Zone {
+    /// Coordinated universal time.
+    pub fn utc() -> Self {
+        Self { name: "UTC".into(), offsets: vec![(FIRST_YEAR_SECS, 0)] }
+    }
+
+    /// Reads a zone from the bundled time-zone data. `None` if there is no such zone.
+    pub fn load(name: &str) -> Option<Self> {
+        let zone = TimeZone::get(name).ok()?;
+        let first = Timestamp::from_second(FIRST_YEAR_SECS).ok()?;
+        let mut offsets = vec![(FIRST_YEAR_SECS, zone.to_offset(first).seconds())];
+        for change in zone.following(first) {
+            let at = change.timestamp().as_second();
+            if at >= LAST_YEAR_SECS {
+                break;
+            }
+            offsets.push((at, change.offset().seconds()));
+        }
+        Some(Self { name: zone.iana_name().unwrap_or(name).to_owned(), offsets })
+    }
+
+    /// Seconds to add to UTC at this instant.
+    pub fn offset_at(&self, at: UnixNanos) -> i64 {
+        let secs = at.0.div_euclid(SECOND_NS);
+        let next = self.offsets.partition_point(|(from, _)| *from <= secs);
+        self.offsets.get(next.saturating_sub(1)).map_or(0, |(_, offset)| i64::from(*offset))
+    }
+
+    /// Local wall-clock time as if it were UTC.
+    fn local(&self, at: UnixNanos) -> UnixNanos {
+        at.plus(self.offset_at(at) * SECOND_NS)
+    }
+
+    /// The instant of a local time. In a gap: the next valid instant; in a fold: the first (OR09).
+    pub fn instant(&self, local: UnixNanos) -> UnixNanos {
+        let from =
+            self.offsets.partition_point(|(at, _)| UnixNanos::from_secs(*at) <= local.plus(-2 * DAY_NS));
+        let first = from.saturating_sub(1);
+        for (index, (_, offset)) in self.offsets.iter().enumerate().skip(first) {
+            let at = local.plus(-i64::from(*offset) * SECOND_NS);
+            let starts =
+                if index == 0 { UnixNanos(i64::MIN) } else { UnixNanos::from_secs(self.offsets[index].0) };
+            let ends =
+                self.offsets.get(index + 1).map_or(UnixNanos::MAX, |(end, _)| UnixNanos::from_secs(*end));
+            if at < starts {
+                return starts; // the local time was skipped
+            }
+            if at < ends {
+                return at;
+            }
+        }
+        local
+    }
+
+    /// The first instant after `after` at which the local clock shows `minute` of a day.
+    pub fn next_time_of_day(&self, after: UnixNanos, minute: i64) -> UnixNanos {
+        let mut day = self.local(after).floor(DAY_NS);
+        loop {
+            let at = self.instant(day.plus(minute * MINUTE_NS));
+            if at > after {
+                return at;
+            }
+            day = day.plus(DAY_NS);
+        }
+    }
+}
+
+/// One weekly session in local minutes since Sunday 00:00; `open < close`, at most a week long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeeklySession {
+    pub open_minute: i64,
+    pub close_minute: i64,
+}
+
+/// Whether a market trades, and until when that stays so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionState {
+    pub open: bool,
+    /// The first instant at which `open` changes; `UnixNanos::MAX` if it never does.
+    pub until: UnixNanos,
+}
+
+/// The trading sessions of a group of instruments. A session includes its opening instant and
+/// excludes its closing instant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calendar {
+    pub name: String,
+    pub zone: Zone,
+    /// Ascending and disjoint.
+    pub weekly: Vec<WeeklySession>,
+}
+
+impl Calendar {
+    /// Open day and night, all week: coins.
+    pub fn always() -> Self {
+        let week = WeeklySession { open_minute: 0, close_minute: MINUTES_A_WEEK };
+        Self { name: "24/7".into(), zone: Zone::utc(), weekly: vec![week] }
+    }
+
+    /// Currencies and gold: Sunday 17:00 to Friday 17:00 New York time.
+    pub fn forex() -> Self {
+        let zone = Zone::load("America/New_York").expect("the bundled time-zone data has New York");
+        let week = WeeklySession { open_minute: 17 * 60, close_minute: 5 * MINUTES_A_DAY + 17 * 60 };
+        Self { name: "FX".into(), zone, weekly: vec![week] }
+    }
+
+    /// Whether every instant is inside a session.
+    pub fn is_always(&self) -> bool {
+        self.weekly.first().is_some_and(|s| s.open_minute == 0 && s.close_minute == MINUTES_A_WEEK)
+    }
+
+    /// The state at an instant. Costs a few divisions; callers keep the answer until `until`.
+    pub fn state_at(&self, now: UnixNanos) -> SessionState {
+        if self.is_always() {
+            return SessionState { open: true, until: UnixNanos::MAX };
+        }
+        let today = self.zone.local(now).floor(DAY_NS);
+        let weekday = (today.0.div_euclid(DAY_NS) + 4).rem_euclid(7); // 1970-01-01 was a Thursday
+        let sunday = today.plus(-weekday * DAY_NS);
+        for week in -1..=1 {
+            let start = sunday.plus(week * 7 * DAY_NS);
+            for session in &self.weekly {
+                let open = self.zone.instant(start.plus(session.open_minute * MINUTE_NS));
+                let close = self.zone.instant(start.plus(session.close_minute * MINUTE_NS));
+                if now < open {
+                    return SessionState { open: false, until: open };
+                }
+                if now < close {
+                    return SessionState { open: true, until: close };
+                }
+            }
+        }
+        SessionState { open: false, until: UnixNanos::MAX }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> UnixNanos {
+        UnixNanos::parse(text).expect("an instant")
+    }
+
+    #[test]
+    fn or09_forex_week_in_winter_and_summer() {
+        let fx = Calendar::forex();
+        for (now, open, until) in [
+            ("2012-02-01T00:00:00Z", true, "2012-02-03T22:00:00Z"),
+            ("2012-02-03T21:59:59.999999999Z", true, "2012-02-03T22:00:00Z"),
+            ("2012-02-03T22:00:00Z", false, "2012-02-05T22:00:00Z"),
+            ("2012-02-05T22:00:00Z", true, "2012-02-10T22:00:00Z"),
+            ("2014-05-02T20:59:11.909Z", true, "2014-05-02T21:00:00Z"),
+            // daylight saving begins on Sunday 2012-03-11: the same local close, an hour earlier
+            ("2012-03-10T12:00:00Z", false, "2012-03-11T21:00:00Z"),
+            ("2012-11-04T12:00:00Z", false, "2012-11-04T22:00:00Z"),
+        ] {
+            let expected = SessionState { open, until: at(until) };
+            assert_eq!(fx.state_at(at(now)), expected, "{now}");
+        }
+    }
+
+    #[test]
+    fn or09_local_times_in_a_gap_and_in_a_fold() {
+        let zone = Zone::load("America/New_York").expect("bundled");
+        assert_eq!(zone.instant(at("2012-03-11T02:30:00Z")), at("2012-03-11T07:00:00Z"), "gap: next valid");
+        assert_eq!(zone.instant(at("2012-11-04T01:30:00Z")), at("2012-11-04T05:30:00Z"), "fold: the first");
+    }
+
+    #[test]
+    fn rk04_day_roll_follows_the_local_clock() {
+        let zone = Zone::load("America/New_York").expect("bundled");
+        let mut roll = at("2012-03-09T12:00:00Z");
+        for expected in ["2012-03-09T22:00:00Z", "2012-03-10T22:00:00Z", "2012-03-11T21:00:00Z"] {
+            roll = zone.next_time_of_day(roll, 17 * 60);
+            assert_eq!(roll, at(expected));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Everything that changes decisions, as one journaled input.
+
+use super::{
+    account::AccountConfig,
+    calendar::{Calendar, Zone},
+    id::{AccountId, Symbol},
+    instrument::{self, Instrument},
+    market::{BarPolicy, Timeframe},
+    order::Stop,
+};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Risk limits of one scope. A key is its violation code in lower case; unset is off.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open positions and opening orders at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_positions: Option<u32>,
+    /// Loss since the day roll, in the account's currency, at which only reductions go on (RK04).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_daily_loss: Option<Decimal>,
+}
+
+/// A strategy that runs inside the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrategyConfig {
+    /// Its registered name, such as `sma_cross`.
+    pub name: String,
+    pub params: BTreeMap<String, String>,
+    pub account: AccountId,
+    pub symbol: Symbol,
+    pub timeframe: Timeframe,
+    /// In lots.
+    pub volume: Decimal,
+    pub stop_loss: Option<Stop>,
+    pub take_profit: Option<Stop>,
+}
+
+/// The whole configuration. Entering it twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    pub instruments: Vec<Instrument>,
+    pub calendars: Vec<Calendar>,
+    pub accounts: Vec<AccountConfig>,
+    /// Limits for every account; an account's own limit applies beside them, the stricter wins.
+    pub limits: Limits,
+    pub strategies: Vec<StrategyConfig>,
+    /// Where the broker's day rolls, unless an account trades coins only (RK04).
+    pub day_zone: Zone,
+    /// Minute of the local day.
+    pub day_minute: u16,
+    pub bar_policy: BarPolicy,
+    /// A quote older than this is stale; 0 is never (replay and backtest).
+    pub quote_max_age_ms: u64,
+}
+
+impl Config {
+    /// The built-in instruments and calendars, no accounts, no limits.
+    pub fn built_in() -> Self {
+        Self {
+            instruments: instrument::built_in(),
+            calendars: vec![Calendar::forex(), Calendar::always()],
+            accounts: Vec::new(),
+            limits: Limits::default(),
+            strategies: Vec::new(),
+            day_zone: Zone::load("America/New_York").expect("the bundled time-zone data has New York"),
+            day_minute: 17 * 60,
+            bar_policy: BarPolicy::Pessimistic,
+            quote_max_age_ms: 0,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Positions and the fills that make them.
+
+use super::{
+    id::{AccountId, FillId, OrderId, PositionId},
+    instrument::{Instrument, InstrumentId, Price, Volume},
+    market::Quote,
+    money::{Exact, Money},
+    order::{Origin, Side},
+    time::UnixNanos,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Why a fill happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FillReason {
+    /// An order that somebody gave.
+    Order,
+    StopLoss,
+    TakeProfit,
+    /// The venue closed for lack of margin (AC08).
+    StopOut,
+}
+
+/// An execution, as the venue reported it (FIX: ExecutionReport; MT5: deal).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fill {
+    pub id: FillId,
+    pub order: OrderId,
+    pub position: PositionId,
+    pub account: AccountId,
+    pub instrument: InstrumentId,
+    pub side: Side,
+    pub volume: Volume,
+    pub price: Price,
+    /// Posted to the account, negative as a cost.
+    pub commission: Money,
+    /// Posted to the account; zero when the fill opens.
+    pub realized_pnl: Money,
+    pub reason: FillReason,
+    pub ts: UnixNanos,
+}
+
+/// An open position of a hedging account: one ticket, one opening price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    pub id: PositionId,
+    pub instrument: InstrumentId,
+    pub side: Side,
+    pub volume: Volume,
+    pub open_price: Price,
+    pub stop_loss: Option<Price>,
+    pub take_profit: Option<Price>,
+    /// Margin of the present volume, posted in the account's currency when opened or reduced (AC03).
+    pub margin: Money,
+    /// Commission posted so far, negative as a cost.
+    pub commission: Money,
+    pub opened_at: UnixNanos,
+    pub version: u32,
+    pub origin: Origin,
+}
+
+impl Position {
+    /// Profit in the quote currency if it were closed at `price`, before conversion: exact.
+    pub fn profit_at(&self, price: Price, instrument: &Instrument) -> Exact {
+        let moved = i128::from(price.0) - i128::from(self.open_price.0);
+        let count = moved * i128::from(self.volume.0) * i128::from(self.side.sign());
+        Exact::product(instrument.tick_step_value(), count)
+    }
+
+    /// The price that would close it now: longs at bid, shorts at ask (EX01, AC12).
+    pub const fn closing_price(&self, quote: Quote) -> Price {
+        quote.price_for(self.side.opposite())
+    }
+}

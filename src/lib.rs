@@ -1,0 +1,7 @@
+//! Lockstep: one deterministic trading machine, driven live, in backtests and in simulation.
+//!
+//! The modules in reading order; imports only point upwards in this list.
+
+pub mod domain;
+pub mod machine;
+pub mod node;
