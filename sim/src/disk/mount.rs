@@ -1,0 +1,154 @@
+//! The disk as one process sees it: databases for redb, and small files.
+
+use super::{Barrier, Disk, DiskFile, State};
+use lockstep::node::services::{Files, Storage};
+use redb::StorageBackend;
+use std::{
+    io,
+    sync::{
+        MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// A process's view of a disk; it ends with the process.
+#[derive(Debug, Clone)]
+pub struct Mount {
+    disk: Disk,
+    generation: u64,
+}
+
+impl Mount {
+    pub(super) const fn new(disk: Disk, generation: u64) -> Self {
+        Self { disk, generation }
+    }
+
+    /// The disk, unless a crash came between.
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.lock();
+        if state.generation == self.generation {
+            Ok(state)
+        } else {
+            Err(io::Error::other("the machine of this process has lost power"))
+        }
+    }
+}
+
+impl Storage for Mount {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.state()?.databases.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
+        let mut state = self.state()?;
+        if !state.open.insert(name.to_owned()) {
+            let message = format!("{name} is open already");
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
+        }
+        state.databases.entry(name.to_owned()).or_default();
+        let handle = Handle { mount: self.clone(), name: name.to_owned(), closed: AtomicBool::new(false) };
+        Ok(Box::new(handle))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match self.state()?.databases.remove(name) {
+            Some(_) => Ok(()),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, format!("{name} does not exist"))),
+        }
+    }
+}
+
+impl Files for Mount {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.state()?.small.get(name).cloned())
+    }
+
+    fn write_private(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.state()?.small.insert(name.to_owned(), content.to_vec());
+        Ok(())
+    }
+}
+
+/// An open database.
+#[derive(Debug)]
+struct Handle {
+    mount: Mount,
+    name: String,
+    closed: AtomicBool,
+}
+
+impl Handle {
+    fn with<T>(&self, work: impl FnOnce(&mut DiskFile) -> T) -> io::Result<T> {
+        let mut state = self.mount.state()?;
+        match state.databases.get_mut(&self.name) {
+            Some(file) => Ok(work(file)),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, format!("{} was deleted", self.name))),
+        }
+    }
+
+    fn release(&self) {
+        if !self.closed.swap(true, Ordering::Relaxed)
+            && let Ok(mut state) = self.mount.state()
+        {
+            state.open.remove(&self.name);
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl StorageBackend for Handle {
+    fn len(&self) -> io::Result<u64> {
+        self.with(|file| file.current().len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        ended_unless(self.with(|file| file.current().read(offset, out))?)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.with(|file| file.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.mount.state()?;
+        let number = state.next_barrier;
+        state.next_barrier += 1;
+        let blocking = state.blocking;
+        let State { databases, issued, draw, sync_ms, .. } = &mut *state;
+        let Some(file) = databases.get_mut(&self.name) else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("{} was deleted", self.name)));
+        };
+        file.barrier(number);
+        if blocking {
+            let cost = Duration::from_millis(draw.within(sync_ms.0..=sync_ms.1));
+            issued.push(Barrier {
+                database: self.name.clone(),
+                number,
+                generation: self.mount.generation,
+                cost,
+            });
+        } else {
+            file.complete(number);
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        ended_unless(self.with(|file| file.write(offset, bytes))?)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.release();
+        Ok(())
+    }
+}
+
+fn ended_unless(fits: bool) -> io::Result<()> {
+    if fits { Ok(()) } else { Err(io::Error::new(io::ErrorKind::UnexpectedEof, "beyond the file's end")) }
+}
