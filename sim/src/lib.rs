@@ -9,3 +9,9 @@ compile_error!("unset RUSTFLAGS: they replace `--cfg madsim` of .cargo/config.to
 
 pub mod disk;
 pub mod draw;
+pub mod panics;
+pub mod plan;
+pub mod probe;
+pub mod runtime;
+pub mod scenario;
+pub mod trace;

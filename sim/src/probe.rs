@@ -1,0 +1,105 @@
+//! The gateway's probe: feeds the trace and counts coverage.
+
+use crate::trace::{Kind, Node, Tracer};
+use lockstep::{
+    domain::{
+        ledger::LedgerEntry,
+        message::{Event, Input, Mark, Outputs, Reply},
+        time::UnixNanos,
+    },
+    node::services::Probe,
+};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Counts of rare things: the machine's marks and the simulator's own, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Coverage(Arc<Mutex<Counts>>);
+
+/// What was counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub marks: BTreeMap<String, u64>,
+    /// Inputs that the machine took.
+    pub inputs: u64,
+}
+
+impl Coverage {
+    /// It happened.
+    pub fn mark(&self, name: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.marks.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                counts.marks.insert(name.to_owned(), 1);
+            }
+        }
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> Counts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The probe of a simulated gateway.
+pub struct SimProbe {
+    tracer: Tracer,
+    coverage: Coverage,
+}
+
+impl SimProbe {
+    /// Writes into the world's trace and counts.
+    pub const fn new(tracer: Tracer, coverage: Coverage) -> Self {
+        Self { tracer, coverage }
+    }
+}
+
+impl Probe for SimProbe {
+    fn step(&self, offset: u64, now: UnixNanos, input: &Input, outputs: &Outputs) {
+        self.coverage.0.lock().unwrap_or_else(PoisonError::into_inner).inputs += 1;
+        let body = format!(r#"{{"offset":{offset},"nowNs":{},"input":{}}}"#, now.0, text(input));
+        self.tracer.record(Node::Gateway, Kind::Input, &body);
+        if outputs.is_quiet() {
+            return;
+        }
+        let body = OutputBody {
+            offset,
+            events: outputs.events.iter().map(|event| (event.name(), event)).collect(),
+            ledger: &outputs.ledger,
+            replies: &outputs.replies,
+        };
+        self.tracer.record(Node::Gateway, Kind::Output, &text(&body));
+    }
+
+    fn mark(&self, mark: Mark) {
+        let name = text(&mark);
+        self.coverage.mark(name.trim_matches('"'));
+    }
+
+    fn commit(&self, offset: u64, records: usize) {
+        let body = format!(r#"{{"offset":{offset},"records":{records}}}"#);
+        self.tracer.record(Node::Gateway, Kind::Commit, &body);
+    }
+
+    fn release(&self, offset: u64, events: usize, replies: usize) {
+        let body = format!(r#"{{"offset":{offset},"events":{events},"replies":{replies}}}"#);
+        self.tracer.record(Node::Gateway, Kind::Release, &body);
+    }
+}
+
+/// What the machine said in one step.
+#[derive(Serialize)]
+struct OutputBody<'a> {
+    offset: u64,
+    events: Vec<(&'static str, &'a Event)>,
+    ledger: &'a [LedgerEntry],
+    replies: &'a [Reply],
+}
+
+fn text<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("messages are maps with text keys")
+}

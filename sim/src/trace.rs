@@ -1,0 +1,254 @@
+//! What happened in a world, as canonical bytes under a running blake3 hash.
+//!
+//! Equal seeds must give equal bytes, so nothing enters that may differ between two runs of the
+//! same plan: no disk bytes, task ids, addresses, wall time of the host, or secrets.
+
+use crate::runtime::Clock;
+use std::{
+    io::{self, Write},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The hash is kept after each so many records, so that two traces can be compared by halving.
+const CHECKPOINT_INTERVAL: usize = 1_000;
+
+/// Where something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Node {
+    World = 0,
+    Gateway = 1,
+    Operator = 2,
+    Viewer = 3,
+}
+
+impl Node {
+    /// Its name in listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::World => "world",
+            Self::Gateway => "gateway",
+            Self::Operator => "operator",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
+/// What kind of thing happened; each record's body is JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// The process started, is ready, or ended.
+    Process = 0,
+    /// The machine took an input.
+    Input = 1,
+    /// And said something that is hashed or stored.
+    Output = 2,
+    /// Inputs became durable.
+    Commit = 3,
+    /// Their outputs left the writer.
+    Release = 4,
+    /// A client connected, or lost or dropped its connection.
+    Link = 5,
+    /// A client sent a frame.
+    Sent = 6,
+    /// A client received a frame.
+    Received = 7,
+    /// A fault took effect.
+    Fault = 8,
+    /// An oracle found a violation.
+    Verdict = 9,
+}
+
+impl Kind {
+    /// Its name in listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Commit => "commit",
+            Self::Release => "release",
+            Self::Link => "link",
+            Self::Sent => "sent",
+            Self::Received => "received",
+            Self::Fault => "fault",
+            Self::Verdict => "verdict",
+        }
+    }
+}
+
+/// One record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its place in the trace, from 0.
+    pub seq: usize,
+    /// Virtual nanoseconds since the world began.
+    pub at_ns: u64,
+    pub node: Node,
+    pub kind: Kind,
+    pub body: &'a str,
+}
+
+impl Record<'_> {
+    /// One line for people.
+    pub fn line(&self) -> String {
+        const WIDTH: usize = 400;
+        let cut = self.body.char_indices().nth(WIDTH).map_or(self.body.len(), |(at, _)| at);
+        let more = if cut < self.body.len() { "…" } else { "" };
+        let (ms, ns) = (self.at_ns / 1_000_000, self.at_ns % 1_000_000);
+        let (node, kind, body) = (self.node.name(), self.kind.name(), &self.body[..cut]);
+        format!("#{} {ms}.{ns:06}ms {node} {kind} {body}{more}", self.seq)
+    }
+}
+
+/// The trace of the world that is running; clones write to the same one.
+#[derive(Clone)]
+pub struct Tracer {
+    clock: Clock,
+    trace: Arc<Mutex<Trace>>,
+}
+
+impl Tracer {
+    /// An empty trace under the world's clock.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, trace: Arc::default() }
+    }
+
+    /// Adds a record, stamped now; its place in the trace.
+    pub fn record(&self, node: Node, kind: Kind, body: &str) -> usize {
+        let at_ns = self.clock.elapsed_ns();
+        self.lock().push(at_ns, node, kind, body)
+    }
+
+    /// The trace so far; what follows begins an empty one.
+    pub fn take(&self) -> Trace {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Trace> {
+        self.trace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A whole trace.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// The bodies, one after the other.
+    bodies: String,
+    index: Vec<Entry>,
+    hasher: blake3::Hasher,
+    checkpoints: Vec<blake3::Hash>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at_ns: u64,
+    node: Node,
+    kind: Kind,
+    body: Range<usize>,
+}
+
+impl Trace {
+    /// Adds a record; its place in the trace.
+    pub fn push(&mut self, at_ns: u64, node: Node, kind: Kind, body: &str) -> usize {
+        let seq = self.index.len();
+        self.hasher
+            .update(&at_ns.to_le_bytes())
+            .update(&[node as u8, kind as u8])
+            .update(&(body.len() as u64).to_le_bytes())
+            .update(body.as_bytes());
+        let start = self.bodies.len();
+        self.bodies.push_str(body);
+        self.index.push(Entry { at_ns, node, kind, body: start..self.bodies.len() });
+        if self.index.len().is_multiple_of(CHECKPOINT_INTERVAL) {
+            self.checkpoints.push(self.hasher.finalize());
+        }
+        seq
+    }
+
+    /// The hash of everything.
+    pub fn hash(&self) -> blake3::Hash {
+        self.hasher.finalize()
+    }
+
+    /// The hash after each thousand records.
+    pub fn checkpoints(&self) -> &[blake3::Hash] {
+        &self.checkpoints
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether nothing happened.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The record at this place.
+    pub fn get(&self, seq: usize) -> Option<Record<'_>> {
+        let entry = self.index.get(seq)?;
+        let Entry { at_ns, node, kind, .. } = *entry;
+        Some(Record { seq, at_ns, node, kind, body: &self.bodies[entry.body.clone()] })
+    }
+
+    /// All records, in order.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        (0..self.index.len()).filter_map(|seq| self.get(seq))
+    }
+
+    /// Writes one JSON object per record.
+    pub fn write_jsonl(&self, out: &mut impl Write) -> io::Result<()> {
+        for Record { seq, at_ns, node, kind, body } in self.records() {
+            let (node, kind) = (node.name(), kind.name());
+            writeln!(out, r#"{{"seq":{seq},"atNs":{at_ns},"node":"{node}","kind":"{kind}","body":{body}}}"#)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(records: &[(u64, Node, Kind, &str)]) -> blake3::Hash {
+        let mut trace = Trace::default();
+        for (at_ns, node, kind, body) in records {
+            trace.push(*at_ns, *node, *kind, body);
+        }
+        trace.hash()
+    }
+
+    #[test]
+    fn dt01_every_part_of_a_record_enters_the_hash() {
+        let base = hash(&[(1, Node::Gateway, Kind::Input, "ab"), (1, Node::Gateway, Kind::Input, "c")]);
+        for other in [
+            [(2, Node::Gateway, Kind::Input, "ab"), (1, Node::Gateway, Kind::Input, "c")],
+            [(1, Node::Viewer, Kind::Input, "ab"), (1, Node::Gateway, Kind::Input, "c")],
+            [(1, Node::Gateway, Kind::Output, "ab"), (1, Node::Gateway, Kind::Input, "c")],
+            [(1, Node::Gateway, Kind::Input, "a"), (1, Node::Gateway, Kind::Input, "bc")],
+        ] {
+            assert_ne!(hash(&other), base);
+        }
+    }
+
+    #[test]
+    fn records_come_back_as_written_and_export_as_json() {
+        let mut trace = Trace::default();
+        for seq in 0..2_500 {
+            trace.push(seq, Node::Operator, Kind::Sent, &format!("{{\"n\":{seq}}}"));
+        }
+        assert_eq!(trace.checkpoints().len(), 2);
+        assert_eq!(trace.get(7).expect("there").body, r#"{"n":7}"#);
+        let mut out = Vec::new();
+        trace.write_jsonl(&mut out).expect("memory takes it");
+        let text = String::from_utf8(out).expect("UTF-8");
+        let line: serde_json::Value =
+            serde_json::from_str(text.lines().nth(7).expect("there")).expect("valid JSON");
+        assert_eq!(line["body"]["n"], 7);
+        assert_eq!(line["node"], "operator");
+    }
+}
