@@ -4,5 +4,7 @@
 //! which tokio implements for production and the simulator implements on its own. Nothing here
 //! decides anything about trading.
 
+pub mod host;
+pub mod journal;
 pub mod runtime;
 pub mod services;

@@ -1,0 +1,190 @@
+//! Backends that redb is handed: the host's as it is, and one that never writes to it.
+
+use crate::node::services::Storage;
+use redb::{BackendError, StorageBackend};
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+macro_rules! locks_of {
+    ($field:tt) => {
+        fn close(&self) -> io::Result<()> {
+            self.$field.close()
+        }
+
+        fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+            self.$field.try_lock_range(start, end)
+        }
+
+        fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+            self.$field.try_lock_shared_range(start, end)
+        }
+
+        fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+            self.$field.lock_range(start, end)
+        }
+
+        fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+            self.$field.lock_shared_range(start, end)
+        }
+
+        fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+            self.$field.unlock_range(start, end)
+        }
+
+        fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+            self.$field.query_lock_range(start, end)
+        }
+    };
+}
+
+/// The host's backend, unboxed for redb.
+#[derive(Debug)]
+pub(super) struct Direct(pub Box<dyn StorageBackend>);
+
+impl StorageBackend for Direct {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    locks_of!(0);
+}
+
+/// A storage whose databases open as usual, take the usual locks, and keep every change in memory:
+/// whoever verifies a journal does not touch it, not even to mark it as cleanly closed.
+#[derive(Debug)]
+pub(super) struct ReadOnly(pub Arc<dyn Storage>);
+
+impl Storage for ReadOnly {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
+        if !self.0.list()?.iter().any(|n| n == name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let inner = self.0.open(name)?;
+        let len = inner.len()?;
+        Ok(Box::new(Overlay {
+            inner,
+            changes: Mutex::new(Changes { len, inner_len: len, blocks: BTreeMap::new() }),
+        }))
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+const BLOCK: u64 = 4_096;
+
+#[derive(Debug)]
+struct Overlay {
+    inner: Box<dyn StorageBackend>,
+    changes: Mutex<Changes>,
+}
+
+#[derive(Debug)]
+struct Changes {
+    len: u64,
+    /// How much of the file below still shows: what was cut off does not come back.
+    inner_len: u64,
+    /// Changed blocks by number.
+    blocks: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Overlay {
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().expect("nothing panics while it holds the changes")
+    }
+
+    fn block(&self, changes: &Changes, number: u64) -> io::Result<Vec<u8>> {
+        if let Some(block) = changes.blocks.get(&number) {
+            return Ok(block.clone());
+        }
+        let mut block = vec![0; BLOCK as usize];
+        let shown = changes.inner_len.saturating_sub(number * BLOCK).min(BLOCK) as usize;
+        self.inner.read(number * BLOCK, &mut block[..shown])?;
+        Ok(block)
+    }
+}
+
+/// The pieces of `len` bytes from `offset` on: block number, place in the block, place in the buffer, length.
+fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize, usize)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset + done as u64;
+        let within = (at % BLOCK) as usize;
+        let count = (BLOCK as usize - within).min(len - done);
+        let piece = (at / BLOCK, within, done, count);
+        done += count;
+        (count > 0).then_some(piece)
+    })
+}
+
+impl StorageBackend for Overlay {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.changes().len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let changes = self.changes();
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > changes.len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for (number, within, at, count) in pieces(offset, out.len()) {
+            let block = self.block(&changes, number)?;
+            out[at..at + count].copy_from_slice(&block[within..within + count]);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut changes = self.changes();
+        if len < changes.len {
+            changes.blocks.retain(|number, _| number * BLOCK < len);
+            if let Some(last) = changes.blocks.get_mut(&(len / BLOCK)) {
+                last[(len % BLOCK) as usize..].fill(0);
+            }
+            changes.inner_len = changes.inner_len.min(len);
+        }
+        changes.len = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut changes = self.changes();
+        for (number, within, at, count) in pieces(offset, data.len()) {
+            let mut block = self.block(&changes, number)?;
+            block[within..within + count].copy_from_slice(&data[at..at + count]);
+            changes.blocks.insert(number, block);
+        }
+        Ok(())
+    }
+
+    locks_of!(inner);
+}
