@@ -5,3 +5,4 @@
 pub mod domain;
 pub mod machine;
 pub mod node;
+pub mod quotes;
