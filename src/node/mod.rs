@@ -4,7 +4,16 @@
 //! which tokio implements for production and the simulator implements on its own. Nothing here
 //! decides anything about trading.
 
+pub mod clock;
+pub mod config;
+pub mod feed;
+pub mod handle;
 pub mod host;
+pub mod hub;
 pub mod journal;
+mod lanes;
 pub mod runtime;
 pub mod services;
+pub mod status;
+pub mod tokens;
+pub mod writer;

@@ -1,0 +1,96 @@
+//! `[gateway]`.
+
+use super::{error::ConfigError, table::Table, whole};
+use std::{net::IpAddr, time::Duration};
+
+/// Where and how the gateway listens. Unset limits are the gateway's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewaySection {
+    /// `host:port`; port 0 lets the host choose.
+    pub bind: String,
+    /// Allows a bind beyond the loopback interface although there is no TLS.
+    pub insecure: bool,
+    /// Origins of browsers besides the gateway's own.
+    pub allowed_origins: Vec<String>,
+    /// Names in `Host` besides the bind address and `localhost`.
+    pub allowed_hosts: Vec<String>,
+    /// Sockets that have not yet said who they are: in all, and per address.
+    pub unauthenticated_sockets: Option<usize>,
+    pub unauthenticated_sockets_per_address: Option<usize>,
+    /// Time for saying so.
+    pub connect_timeout: Option<Duration>,
+    /// Requests of one connection that may wait for their answer.
+    pub requests_in_flight: Option<usize>,
+    pub ping_interval: Option<Duration>,
+    pub dead_after: Option<Duration>,
+}
+
+impl Default for GatewaySection {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1:18789".into(),
+            insecure: false,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            unauthenticated_sockets: None,
+            unauthenticated_sockets_per_address: None,
+            connect_timeout: None,
+            requests_in_flight: None,
+            ping_interval: None,
+            dead_after: None,
+        }
+    }
+}
+
+pub(super) fn read(table: &Table<'_>) -> Result<GatewaySection, ConfigError> {
+    let default = GatewaySection::default();
+    let bind = table.text("bind", "an address such as \"127.0.0.1:18789\"", |text| {
+        split_address(text).map(|_| text.to_owned())
+    })?;
+    let milliseconds = |key| {
+        let value: Option<u64> = whole(table, key, 100, 3_600_000)?;
+        Ok::<_, ConfigError>(value.map(Duration::from_millis))
+    };
+    Ok(GatewaySection {
+        bind: bind.unwrap_or(default.bind),
+        insecure: table.flag("insecure")?.unwrap_or(false),
+        allowed_origins: table.texts(
+            "allowed_origins",
+            "an origin such as \"https://example.org\"",
+            |text| {
+                let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+                (!rest.is_empty() && !rest.contains('/')).then(|| text.to_owned())
+            },
+        )?,
+        allowed_hosts: table.texts("allowed_hosts", "a host such as \"gateway.local\"", |text| {
+            (!text.is_empty() && !text.contains('/')).then(|| text.to_owned())
+        })?,
+        unauthenticated_sockets: whole(table, "unauthenticated_sockets", 1, 65_536)?,
+        unauthenticated_sockets_per_address: whole(table, "unauthenticated_sockets_per_address", 1, 65_536)?,
+        connect_timeout: milliseconds("connect_timeout_ms")?,
+        requests_in_flight: whole(table, "requests_in_flight", 1, 4_096)?,
+        ping_interval: milliseconds("ping_interval_ms")?,
+        dead_after: milliseconds("dead_after_ms")?,
+    })
+}
+
+/// Host and port of `host:port`; an IPv6 address stands in brackets.
+pub(super) fn split_address(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.strip_prefix('[').map_or(Some(host), |inner| inner.strip_suffix(']'))?;
+    (!host.is_empty()).then_some((host, port.parse().ok()?))
+}
+
+impl GatewaySection {
+    /// Whether only this machine can reach the bind address.
+    pub fn is_loopback(&self) -> bool {
+        split_address(&self.bind).is_some_and(|(host, _)| {
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        })
+    }
+
+    /// Whether the bind address is one.
+    pub fn has_valid_bind(&self) -> bool {
+        split_address(&self.bind).is_some()
+    }
+}

@@ -1,0 +1,129 @@
+//! Where quotes come from: a task that turns a synthetic market or a recording into market inputs.
+//!
+//! A live feed never waits for the writer: the newest quote of a symbol replaces one that found no
+//! room. A recording waits, loses nothing, and drives the clock.
+
+mod replay;
+mod synthetic;
+
+pub use replay::ReplayError;
+
+use self::{replay::Replay, synthetic::Synthetic};
+use super::{
+    clock::{Clock, Speed},
+    config::FeedSpec,
+    lanes::MarketInput,
+    runtime::{Rt, run_blocking},
+    status::{FeedState, StatusBoard},
+};
+use crate::{
+    domain::{
+        config::Config,
+        instrument::InstrumentId,
+        market::{Quote, Timeframe},
+        message::{Answer, Query},
+    },
+    machine::Machine,
+};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::mpsc;
+
+/// A feed that is ready to run.
+pub(crate) enum Feed {
+    Synthetic(Synthetic),
+    Replay(Box<Replay>),
+}
+
+/// What a running feed needs.
+pub(crate) struct FeedContext {
+    pub rt: Rt,
+    pub clock: Arc<Clock>,
+    pub board: Arc<StatusBoard>,
+    pub market: mpsc::Sender<MarketInput>,
+}
+
+/// How the feed is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct FeedOptions {
+    pub spec: FeedSpec,
+    pub speed: Speed,
+    pub seed: u64,
+}
+
+impl Feed {
+    /// Opens the feed where `machine` left off; a recording's rows up to there are skipped.
+    pub async fn open(
+        rt: &Rt,
+        options: FeedOptions,
+        config: &Config,
+        machine: &Machine,
+    ) -> Result<Self, ReplayError> {
+        match options.spec {
+            FeedSpec::Synthetic => {
+                let last = last_quotes(config, machine);
+                Ok(Self::Synthetic(Synthetic::new(options.seed, config, &last)))
+            }
+            FeedSpec::Replay(spec) => {
+                let (instruments, reached) = (config.instruments.clone(), machine.now());
+                let speed = options.speed;
+                run_blocking(rt, move || Replay::open(&spec, speed, &instruments, reached))
+                    .await
+                    .map(|replay| Self::Replay(Box::new(replay)))
+            }
+        }
+    }
+
+    /// The clock that goes with it.
+    pub fn clock(&self, rt: &Rt, machine: &Machine) -> Clock {
+        match self {
+            Self::Synthetic(_) => Clock::live(rt.clone(), machine.now()),
+            Self::Replay(replay) => replay.clock(rt, machine.now()),
+        }
+    }
+
+    /// `synthetic` or `replay`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Synthetic(_) => "synthetic",
+            Self::Replay(_) => "replay",
+        }
+    }
+
+    /// Runs until the recording has ended or the writer is gone.
+    pub async fn run(self, context: FeedContext) -> Result<(), ReplayError> {
+        let state = match &self {
+            Self::Synthetic(_) => FeedState::Live,
+            Self::Replay(_) => FeedState::Replaying,
+        };
+        context.board.lock().feed = state;
+        match self {
+            Self::Synthetic(synthetic) => {
+                synthetic.run(&context).await;
+                Ok(())
+            }
+            Self::Replay(replay) => {
+                let result = replay.run(&context).await;
+                if result.is_err() {
+                    context.board.lock().feed = FeedState::Failed;
+                }
+                result
+            }
+        }
+    }
+}
+
+/// The last quote of each instrument, read off its open week: a candle closes at its last bid and
+/// knows the spread that went with it.
+fn last_quotes(config: &Config, machine: &Machine) -> BTreeMap<InstrumentId, Quote> {
+    (0..config.instruments.len())
+        .filter_map(|index| {
+            let id = InstrumentId(u16::try_from(index).ok()?);
+            let Ok(Answer::OpenCandle(Some(week))) = machine.query(&Query::OpenCandle(id, Timeframe::W1))
+            else {
+                return None;
+            };
+            let ask = crate::domain::instrument::Price(week.close.0 + week.spread);
+            Some((id, Quote { bid: week.close, ask }))
+        })
+        .collect()
+}

@@ -1,0 +1,154 @@
+//! A recording of bars, whose stamps are the clock.
+
+use super::FeedContext;
+use crate::{
+    domain::{
+        calendar::Zone,
+        id::Symbol,
+        instrument::{Instrument, InstrumentId},
+        message::Input,
+        time::UnixNanos,
+    },
+    node::{
+        clock::{Clock, Speed},
+        config::ReplaySpec,
+        lanes::{MarketInput, Row},
+        runtime::{Rt, run_blocking},
+    },
+    quotes::{BarOptions, CsvBars, DataError, OffGrid, Source},
+};
+use std::{collections::VecDeque, path::Path, time::Duration};
+
+/// Rows that are read off the async threads at once.
+const CHUNK_ROWS: usize = 256;
+
+/// Why a recording cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file is not usable.
+    #[error("feed: {0}")]
+    Data(#[from] DataError),
+    /// There is no such instrument.
+    #[error("feed: there is no instrument `{symbol}`; known: {known}")]
+    UnknownSymbol { symbol: Symbol, known: String },
+    /// Nothing says which instrument the file is about.
+    #[error("feed: {file} does not begin with a known symbol: add ,symbol=S, such as ,symbol=EURUSD")]
+    NoSymbol { file: String },
+    /// There is no such time zone.
+    #[error("feed: `{0}` is not a time zone: use a name such as Europe/London")]
+    UnknownZone(String),
+}
+
+/// An open recording.
+pub(crate) struct Replay {
+    rows: Rows,
+    speed: Speed,
+    /// Where the machine stood when it was opened.
+    reached: UnixNanos,
+}
+
+impl Replay {
+    /// Opens the files and skips what the machine has had. Blocks.
+    pub fn open(
+        spec: &ReplaySpec,
+        speed: Speed,
+        instruments: &[Instrument],
+        reached: UnixNanos,
+    ) -> Result<Self, ReplayError> {
+        let index = find_instrument(spec, instruments)?;
+        let zone = spec
+            .zone
+            .as_deref()
+            .map(|name| Zone::load(name).ok_or_else(|| ReplayError::UnknownZone(name.to_owned())));
+        let options = BarOptions {
+            instrument: instruments[index].clone(),
+            id: InstrumentId(index as u16),
+            zone: zone.transpose()?,
+            off_grid: OffGrid::default(),
+            timeframe: None,
+        };
+        let asks = spec.ask.as_deref().map(Source::open).transpose()?;
+        let bars = CsvBars::new(Source::open(&spec.file)?, asks, options)?;
+        let mut rows = Rows { bars, ahead: VecDeque::new(), ended: false };
+        while rows.ahead.is_empty() && !rows.ended {
+            rows.read_chunk()?;
+            rows.ahead.retain(|(at, _)| *at > reached);
+        }
+        Ok(Self { rows, speed, reached })
+    }
+
+    /// The clock that its stamps drive.
+    pub fn clock(&self, rt: &Rt, reached: UnixNanos) -> Clock {
+        Clock::replay(rt.clone(), reached, self.speed, self.rows.peek_stamp())
+    }
+
+    /// Sends every row when it is due, then the end.
+    pub async fn run(self, context: &FeedContext) -> Result<(), ReplayError> {
+        let Self { mut rows, mut reached, .. } = self;
+        rows = rows.fill(&context.rt).await?;
+        while let Some((at, input)) = rows.ahead.pop_front() {
+            rows = rows.fill(&context.rt).await?;
+            let wait = context.clock.until_row(at);
+            if wait > Duration::ZERO {
+                context.rt.sleep(wait).await;
+            }
+            // after the last row the clock stands still until the end is journaled
+            let next = rows.peek_stamp().or(Some(at));
+            reached = at;
+            if context.market.send(MarketInput { input, row: Some(Row { at, next }) }).await.is_err() {
+                return Ok(());
+            }
+        }
+        let end = MarketInput { input: Input::EndOfData, row: Some(Row { at: reached, next: None }) };
+        // a writer that is gone needs no end
+        let _ = context.market.send(end).await;
+        Ok(())
+    }
+}
+
+/// The instrument that is named, or that the file is named after.
+fn find_instrument(spec: &ReplaySpec, instruments: &[Instrument]) -> Result<usize, ReplayError> {
+    if let Some(symbol) = &spec.symbol {
+        return instruments.iter().position(|i| i.symbol == *symbol).ok_or_else(|| {
+            let known: Vec<&str> = instruments.iter().map(|i| i.symbol.as_str()).collect();
+            ReplayError::UnknownSymbol { symbol: symbol.clone(), known: known.join(", ") }
+        });
+    }
+    let name = spec.file.file_name().unwrap_or_default().to_string_lossy();
+    instruments
+        .iter()
+        .position(|i| {
+            let rest = name.strip_prefix(i.symbol.as_str());
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+        })
+        .ok_or_else(|| ReplayError::NoSymbol { file: Path::new(&*name).display().to_string() })
+}
+
+/// Rows, with at least one read ahead.
+struct Rows {
+    bars: CsvBars,
+    ahead: VecDeque<(UnixNanos, Input)>,
+    ended: bool,
+}
+
+impl Rows {
+    fn peek_stamp(&self) -> Option<UnixNanos> {
+        self.ahead.front().map(|(at, _)| *at)
+    }
+
+    /// Reads on, off the async threads, unless a row is there.
+    async fn fill(mut self, rt: &Rt) -> Result<Self, DataError> {
+        if !self.ahead.is_empty() || self.ended {
+            return Ok(self);
+        }
+        run_blocking(rt, move || self.read_chunk().map(|()| self)).await
+    }
+
+    fn read_chunk(&mut self) -> Result<(), DataError> {
+        for row in self.bars.by_ref().take(CHUNK_ROWS) {
+            self.ahead.push_back(row?);
+        }
+        self.ended = self.ahead.is_empty();
+        Ok(())
+    }
+}

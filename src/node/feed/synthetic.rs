@@ -1,0 +1,69 @@
+//! The synthetic market, live: its quotes come when the wall clock says so.
+
+use super::FeedContext;
+use crate::{
+    domain::{
+        config::Config,
+        instrument::InstrumentId,
+        market::Quote,
+        message::Input,
+        time::{SECOND_NS, UnixNanos},
+    },
+    node::lanes::MarketInput,
+    quotes::SyntheticFeed,
+};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::sync::mpsc::error::TrySendError;
+
+/// Quotes further behind than this are not made up for, as after a suspended machine.
+const BEHIND_MAX_NS: i64 = 5 * SECOND_NS;
+
+/// A synthetic market.
+pub(crate) struct Synthetic {
+    feed: SyntheticFeed,
+}
+
+/// The writer is gone.
+struct Gone;
+
+impl Synthetic {
+    /// Goes on from the last quotes, if there are any.
+    pub fn new(seed: u64, config: &Config, last: &BTreeMap<InstrumentId, Quote>) -> Self {
+        Self { feed: SyntheticFeed::new(seed, &config.instruments, &config.calendars, last) }
+    }
+
+    /// Quotes until the writer is gone or no market ever opens again.
+    pub async fn run(mut self, context: &FeedContext) {
+        let mut after = context.clock.read().now;
+        let mut waiting = BTreeMap::new();
+        while let Some((at, id, quote)) = self.feed.next(after) {
+            let now = context.clock.read().now;
+            context.rt.sleep(until(now, at)).await;
+            if waiting.insert(id, quote).is_some() {
+                context.board.lock().conflated += 1;
+            }
+            if send(context, &mut waiting).is_err() {
+                return;
+            }
+            let now = context.clock.read().now;
+            after = at.max(now.plus(-BEHIND_MAX_NS));
+        }
+    }
+}
+
+/// Sends as many as there is room for.
+fn send(context: &FeedContext, waiting: &mut BTreeMap<InstrumentId, Quote>) -> Result<(), Gone> {
+    while let Some((&instrument, quote)) = waiting.first_key_value() {
+        let input = Input::Quote { instrument, bid: quote.bid, ask: quote.ask };
+        match context.market.try_send(MarketInput { input, row: None }) {
+            Ok(()) => drop(waiting.pop_first()),
+            Err(TrySendError::Full(_)) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(Gone),
+        }
+    }
+    Ok(())
+}
+
+fn until(now: UnixNanos, at: UnixNanos) -> Duration {
+    Duration::from_nanos(u64::try_from(at.since(now)).unwrap_or(0))
+}

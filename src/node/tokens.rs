@@ -1,0 +1,286 @@
+//! Access tokens: who may call, with which rights. Only SHA-256 digests are stored; a token itself is
+//! shown once, when it is made.
+
+use super::{runtime::Rt, services::Files};
+use crate::domain::id::AccountId;
+use constant_time_eq::constant_time_eq_32;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeSet,
+    fmt, io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Where the digests lie.
+const STORE: &str = "tokens.json";
+/// Where the first start leaves its operator token.
+pub const OPERATOR_TOKEN: &str = "operator.token";
+/// What every token begins with, so that secret scanners can know one.
+const PREFIX: &str = "gw_";
+const SECRET_BYTES: usize = 32;
+/// Looking one up compares with all, hence a bound.
+const TOKENS_MAX: usize = 1_024;
+
+/// What a principal is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// May do everything that its scopes allow.
+    Operator,
+    /// May only read.
+    Viewer,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Operator, Self::Viewer];
+
+    /// The wire name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    /// Reads the wire name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.name() == name)
+    }
+
+    /// The most that a principal of this role can be granted.
+    pub fn scopes(self) -> BTreeSet<Scope> {
+        match self {
+            Self::Operator => Scope::ALL.into(),
+            Self::Viewer => [Scope::Read].into(),
+        }
+    }
+}
+
+/// A group of methods (PROTOCOL section 2).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    Read,
+    Trade,
+    Stop,
+    Approve,
+    Pair,
+    Signal,
+    Admin,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Trade, Self::Stop, Self::Approve, Self::Pair, Self::Signal, Self::Admin];
+
+    /// The wire name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Trade => "trade",
+            Self::Stop => "stop",
+            Self::Approve => "approve",
+            Self::Pair => "pair",
+            Self::Signal => "signal",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads the wire name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
+    }
+}
+
+/// The accounts that a principal may see and touch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accounts {
+    All,
+    Only(BTreeSet<AccountId>),
+}
+
+impl Accounts {
+    /// Whether this account is among them.
+    pub fn allows(&self, account: &AccountId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.contains(account),
+        }
+    }
+}
+
+/// Somebody who has proved who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Stable across token rotation; names the author of every command in the journal.
+    pub name: String,
+    pub role: Role,
+    pub scopes: BTreeSet<Scope>,
+    pub accounts: Accounts,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The data directory cannot be read or written.
+    #[error("{file} in the data directory: {source}")]
+    Io { file: &'static str, source: io::Error },
+    /// The store is not what this program wrote.
+    #[error("tokens.json cannot be read ({0}): restore it, or remove it to start with a new operator token")]
+    Malformed(serde_json::Error),
+    /// A role cannot have such a scope.
+    #[error("a {role} token cannot have the scope `{scope}`; allowed: {allowed}", role = role.name(),
+        scope = scope.name(), allowed = names(&role.scopes()))]
+    Scope { role: Role, scope: Scope },
+    /// The store is full.
+    #[error("there are {TOKENS_MAX} tokens already: remove some from tokens.json")]
+    Full,
+}
+
+/// All tokens of a data directory.
+pub struct TokenStore {
+    rt: Rt,
+    files: Arc<dyn Files>,
+    entries: Mutex<Vec<Entry>>,
+}
+
+impl TokenStore {
+    /// Reads the store. If there is none, makes one operator token and leaves it in
+    /// `operator.token`, readable by the owner only.
+    pub fn open(rt: Rt, files: Arc<dyn Files>) -> Result<Self, TokenError> {
+        let stored = files.read(STORE).map_err(|source| TokenError::Io { file: STORE, source })?;
+        let entries = stored.as_deref().map(parse).transpose()?;
+        let first_start = entries.is_none();
+        let store = Self { rt, files, entries: Mutex::new(entries.unwrap_or_default()) };
+        if first_start {
+            store.grant(Role::Operator, Role::Operator.scopes(), Accounts::All, Some(OPERATOR_TOKEN))?;
+        }
+        Ok(store)
+    }
+
+    /// Whose token this is. Takes the same time for every token of a length.
+    pub fn find(&self, token: &str) -> Option<Principal> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = None;
+        for entry in entries.iter() {
+            if constant_time_eq_32(&entry.sha256.0, &digest) {
+                found = Some(entry);
+            }
+        }
+        found.map(Entry::principal)
+    }
+
+    /// Makes a token and returns it, this once. No scopes: all that the role allows.
+    pub fn issue(
+        &self,
+        role: Role,
+        scopes: BTreeSet<Scope>,
+        accounts: Accounts,
+    ) -> Result<String, TokenError> {
+        if let Some(&scope) = scopes.iter().find(|s| !role.scopes().contains(s)) {
+            return Err(TokenError::Scope { role, scope });
+        }
+        let scopes = if scopes.is_empty() { role.scopes() } else { scopes };
+        self.grant(role, scopes, accounts, None)
+    }
+
+    fn grant(
+        &self,
+        role: Role,
+        scopes: BTreeSet<Scope>,
+        accounts: Accounts,
+        leave_in: Option<&'static str>,
+    ) -> Result<String, TokenError> {
+        let mut secret = [0; SECRET_BYTES];
+        self.rt.random(&mut secret);
+        let token = format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&secret));
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= TOKENS_MAX {
+            return Err(TokenError::Full);
+        }
+        let number = 1 + entries.iter().map(|e| e.number).max().unwrap_or(0);
+        let accounts = match accounts {
+            Accounts::All => None,
+            Accounts::Only(ids) => Some(ids),
+        };
+        let sha256 = Sha256Digest(Sha256::digest(token.as_bytes()).into());
+        let mut next = entries.clone();
+        next.push(Entry { number, role, scopes, accounts, sha256 });
+        // the token file first: a crash in between starts over with another token, not with a lost one
+        if let Some(file) = leave_in {
+            self.write(file, format!("{token}\n").as_bytes())?;
+        }
+        self.write(STORE, &serde_json::to_vec_pretty(&next).map_err(TokenError::Malformed)?)?;
+        *entries = next;
+        Ok(token)
+    }
+
+    fn write(&self, file: &'static str, content: &[u8]) -> Result<(), TokenError> {
+        self.files.write_private(file, content).map_err(|source| TokenError::Io { file, source })
+    }
+}
+
+impl fmt::Debug for TokenStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenStore")
+    }
+}
+
+/// One stored token.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    number: u64,
+    role: Role,
+    scopes: BTreeSet<Scope>,
+    /// Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    accounts: Option<BTreeSet<AccountId>>,
+    sha256: Sha256Digest,
+}
+
+impl Entry {
+    fn principal(&self) -> Principal {
+        Principal {
+            name: format!("{}-{}", self.role.name(), self.number),
+            role: self.role,
+            scopes: self.scopes.clone(),
+            accounts: self.accounts.clone().map_or(Accounts::All, Accounts::Only),
+        }
+    }
+}
+
+/// A digest, in lower-case hex when stored.
+#[derive(Clone)]
+struct Sha256Digest([u8; 32]);
+
+impl Serialize for Sha256Digest {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|b| b.try_into().ok());
+        bytes.map(Self).ok_or_else(|| serde::de::Error::custom("a SHA-256 digest is 64 hex digits"))
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Entry>, TokenError> {
+    serde_json::from_slice(bytes).map_err(TokenError::Malformed)
+}
+
+fn names(scopes: &BTreeSet<Scope>) -> String {
+    scopes.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,102 @@
+//! From an opened journal to a running writer.
+
+use super::{Writer, WriterError, alarm::Alarm, outbox::Outbox, shadow::ShadowTask};
+use crate::{
+    domain::{instrument::Instrument, message::Outputs},
+    node::{
+        clock::Clock,
+        handle::{Handle, Shared},
+        hub::Hub,
+        journal::{Batch, Cursor, JournalOptions, Opened},
+        lanes::{MarketInput, lanes},
+        runtime::{Rt, TaskKind},
+        services::Services,
+        status::{Board, FeedState, NodeState, StatusBoard},
+    },
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// A running writer and the ways to it.
+pub(crate) struct Node {
+    pub handle: Handle,
+    /// For the feed alone.
+    pub market: mpsc::Sender<MarketInput>,
+    pub clock: Arc<Clock>,
+    pub board: Arc<StatusBoard>,
+    /// How the writer ended.
+    pub ended: oneshot::Receiver<Result<(), WriterError>>,
+}
+
+/// Starts the writer on what was recovered.
+pub(crate) fn start(
+    rt: &Rt,
+    services: Services,
+    opened: Opened,
+    journal_options: JournalOptions,
+    clock: Clock,
+    feed_kind: &'static str,
+    instruments: Arc<[Instrument]>,
+) -> Node {
+    let Opened { journal, machine, shadow, .. } = opened;
+    let epoch = journal.epoch();
+    let (senders, market, lanes) = lanes();
+    let board = Arc::new(StatusBoard::new(Board {
+        state: NodeState::Starting,
+        started_at: clock.read().now,
+        started_mono: rt.mono(),
+        head: Cursor { epoch, offset: machine.event_count() },
+        oldest: journal.oldest_event(),
+        journal_offset: journal.head(),
+        checkpoint: None,
+        feed_kind,
+        feed: FeedState::Starting,
+        conflated: 0,
+        clock_suspect: false,
+        commits: 0,
+        commit_errors: 0,
+        last_error: None,
+        reader: Some(journal.reader()),
+        instruments,
+    }));
+    let shared = Arc::new(Shared {
+        rt: rt.clone(),
+        epoch,
+        clock: Arc::new(clock),
+        hub: Hub::default(),
+        board: Arc::clone(&board),
+    });
+    let head = journal.head();
+    let writer = Writer {
+        shared: Arc::clone(&shared),
+        services,
+        journal_options,
+        lanes,
+        alarm: Alarm::new(rt.clone()),
+        journal: Some(journal),
+        shadow: ShadowTask::start(rt, shadow),
+        machine,
+        out: Outputs::default(),
+        applied: head,
+        batch: Batch::default(),
+        held_since_ns: None,
+        outbox: Outbox::default(),
+        unanswered: BTreeMap::new(),
+        again: VecDeque::new(),
+        // a journal's first record is the configuration; of an older one, what it says is not known
+        clock_suspect: (head == 0).then_some(false),
+        woken_for: None,
+        stop: None,
+    };
+    let (sender, ended) = oneshot::channel();
+    let run = async move {
+        // whoever waited for the end may be gone
+        let _ = sender.send(writer.run().await);
+    };
+    rt.spawn("writer", TaskKind::Vital, Box::pin(run));
+    let clock = Arc::clone(&shared.clock);
+    Node { handle: Handle { shared, lanes: senders }, market, clock, board, ended }
+}
