@@ -3,6 +3,7 @@
 //! The modules in reading order; imports only point upwards in this list.
 
 pub mod domain;
+pub mod strategy;
 pub mod machine;
-pub mod node;
 pub mod quotes;
+pub mod node;

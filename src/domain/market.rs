@@ -16,6 +16,19 @@ pub struct Quote {
 }
 
 impl Quote {
+    /// Whether it can be used: both sides positive, bid not above ask (EX10).
+    pub const fn fault(self) -> Option<QuoteFault> {
+        if self.bid.0 < 0 || self.ask.0 < 0 {
+            Some(QuoteFault::Negative)
+        } else if self.bid.0 == 0 || self.ask.0 == 0 {
+            Some(QuoteFault::Zero)
+        } else if self.bid.0 > self.ask.0 {
+            Some(QuoteFault::Crossed)
+        } else {
+            None
+        }
+    }
+
     /// The price at which an order of this side trades: buys at ask, sells at bid (EX01).
     pub const fn price_for(self, side: Side) -> Price {
         match side {

@@ -6,12 +6,15 @@
 pub mod account;
 pub mod calendar;
 pub mod config;
+pub mod exposure;
 pub mod id;
 pub mod instrument;
 pub mod ledger;
+pub mod margin;
 pub mod market;
 pub mod message;
 pub mod money;
 pub mod order;
 pub mod position;
+pub mod rates;
 pub mod time;

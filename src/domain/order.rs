@@ -211,6 +211,8 @@ pub struct Order {
     pub updated_at: UnixNanos,
     /// Why it was rejected, cancelled, or exited.
     pub reason: Option<String>,
+    /// The intent that asked for its end, if one did.
+    pub ended_by: Option<IntentId>,
 }
 
 impl Order {
