@@ -4,6 +4,7 @@
 
 pub mod domain;
 pub mod strategy;
+pub mod venue;
 pub mod machine;
 pub mod quotes;
 pub mod node;

@@ -4,9 +4,10 @@ use super::{
     account::AccountConfig,
     calendar::{Calendar, Zone},
     id::{AccountId, Symbol},
-    instrument::{self, Instrument},
+    instrument::{self, Instrument, InstrumentId},
     market::{BarPolicy, Timeframe},
     order::Stop,
+    rates::Rates,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -71,5 +72,38 @@ impl Config {
             bar_policy: BarPolicy::Pessimistic,
             quote_max_age_ms: 0,
         }
+    }
+}
+
+/// A configuration in force, with what is derived from it. Shared by engine and venue.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub config: Config,
+    pub rates: Rates,
+    symbols: BTreeMap<Symbol, InstrumentId>,
+}
+
+impl Setup {
+    /// Derives routes and lookups. The configuration must have passed its check.
+    pub fn new(config: Config) -> Self {
+        let rates = Rates::new(&config.instruments);
+        let ids = (0..=u16::MAX).map(InstrumentId);
+        let symbols = config.instruments.iter().map(|i| i.symbol.clone()).zip(ids).collect();
+        Self { config, rates, symbols }
+    }
+
+    /// The instruments, in the order of their ids.
+    pub fn instruments(&self) -> &[Instrument] {
+        &self.config.instruments
+    }
+
+    /// An instrument's specification.
+    pub fn instrument(&self, id: InstrumentId) -> &Instrument {
+        &self.config.instruments[id.index()]
+    }
+
+    /// The instrument of this symbol.
+    pub fn find(&self, symbol: &str) -> Option<InstrumentId> {
+        self.symbols.get(&Symbol::new(symbol).ok()?).copied()
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The open volume of one side of one instrument, and what it cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,5 +137,39 @@ impl Exposure {
             }
         }
         self.floating = floating;
+    }
+}
+
+/// Which accounts a quote of each instrument concerns. Derived: not part of a snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct Dependents {
+    accounts: Vec<BTreeSet<usize>>,
+}
+
+impl Dependents {
+    /// No account depends on any of `instruments` instruments.
+    pub fn new(instruments: usize) -> Self {
+        Self { accounts: vec![BTreeSet::new(); instruments] }
+    }
+
+    /// Takes in that the account's exposure changed.
+    pub fn update(&mut self, account: usize, exposure: &Exposure, rates: &Rates, currency: Currency) {
+        for (id, accounts) in (0..=u16::MAX).map(InstrumentId).zip(&mut self.accounts) {
+            if exposure.depends(id, rates, currency) {
+                accounts.insert(account);
+            } else {
+                accounts.remove(&account);
+            }
+        }
+    }
+
+    /// Whether a quote of the instrument concerns nobody.
+    pub fn is_empty(&self, instrument: InstrumentId) -> bool {
+        self.accounts[instrument.index()].is_empty()
+    }
+
+    /// The first account at or after `from` that a quote of the instrument concerns.
+    pub fn next(&self, instrument: InstrumentId, from: usize) -> Option<usize> {
+        self.accounts[instrument.index()].range(from..).next().copied()
     }
 }

@@ -129,6 +129,19 @@ impl Money {
         Exact(self.0)
     }
 
+    /// Whether this amount is at most `percent` percent of another.
+    pub fn at_most_percent_of(self, percent: Decimal, other: Self) -> bool {
+        saturating_mul(self.0, Decimal::ONE_HUNDRED) <= saturating_mul(percent, other.0)
+    }
+
+    /// This amount in percent of another, to two digits; `None` if the other is not positive.
+    pub fn percent_of(self, other: Self) -> Option<Decimal> {
+        (other.0 > Decimal::ZERO).then(|| {
+            let exact = self.exact().times(Decimal::ONE_HUNDRED).over(other.0).0;
+            exact.round_dp_with_strategy(2, Rounding::HalfAway.strategy())
+        })
+    }
+
     /// Whether the amount is below zero.
     pub fn is_negative(self) -> bool {
         self.0 < Decimal::ZERO
@@ -212,6 +225,11 @@ impl Exact {
     #[must_use]
     pub fn over(self, divisor: Decimal) -> Self {
         Self(self.0.checked_div(divisor).unwrap_or_else(|| saturated(self.0, divisor)))
+    }
+
+    /// To a number of digits, for display.
+    pub fn round(self, digits: u32) -> Decimal {
+        self.0.round_dp_with_strategy(digits, Rounding::HalfAway.strategy()).normalize()
     }
 
     /// Rounds once, to the currency's digits.

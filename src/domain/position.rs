@@ -64,13 +64,17 @@ pub struct Position {
 impl Position {
     /// Profit in the quote currency if it were closed at `price`, before conversion: exact.
     pub fn profit_at(&self, price: Price, instrument: &Instrument) -> Exact {
-        let moved = i128::from(price.0) - i128::from(self.open_price.0);
-        let count = moved * i128::from(self.volume.0) * i128::from(self.side.sign());
-        Exact::product(instrument.tick_step_value(), count)
+        profit(instrument, self.side, self.volume, self.open_price, price)
     }
 
     /// The price that would close it now: longs at bid, shorts at ask (EX01, AC12).
     pub const fn closing_price(&self, quote: Quote) -> Price {
         quote.price_for(self.side.opposite())
     }
+}
+
+/// Profit of a volume that opened at one price and closes at another, in the quote currency: exact.
+pub fn profit(instrument: &Instrument, side: Side, volume: Volume, open: Price, close: Price) -> Exact {
+    let moved = i128::from(close.0) - i128::from(open.0);
+    Exact::product(instrument.tick_step_value(), moved * i128::from(volume.0) * i128::from(side.sign()))
 }
