@@ -2,6 +2,7 @@
 //!
 //! The modules in reading order; imports only point upwards in this list.
 
+pub mod core;
 pub mod domain;
 pub mod strategy;
 pub mod venue;

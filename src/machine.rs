@@ -1,13 +1,18 @@
 //! The one function that all drivers call: engine and paper venue, stepped until quiet.
 
+use crate::core::{Engine, EngineInput};
 use crate::domain::{
-    config::Config,
+    config::{Config, Setup},
     id::AccountId,
-    message::{Answer, Input, Outputs, Query, Refusal},
+    instrument::InstrumentId,
+    market::{Bar, Quote},
+    message::{Answer, ErrorCode, Input, Mark, Outputs, Query, Refusal},
     money::Money,
     time::UnixNanos,
 };
-use std::collections::BTreeMap;
+use crate::venue::{QuoteKind, Venue, VenueOut};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A 256-bit hash of outputs or of a state.
 pub type Hash = blake3::Hash;
@@ -17,7 +22,8 @@ pub type Hash = blake3::Hash;
 pub enum StateError {
     /// Another version wrote it.
     #[error(
-        "the state was written as version {found}, this build reads version {expected}: start the version that wrote it, drain it, and upgrade then"
+        "the state was written as version {found}, this build reads version {expected}: \
+         start the version that wrote it, drain it, and upgrade then"
     )]
     Version { found: u32, expected: u32 },
     /// The bytes are not a state.
@@ -38,8 +44,25 @@ pub struct Tally {
 }
 
 /// Engine, paper venue and the running hash of everything they put out.
-#[derive(Debug, Clone, Default)]
-pub struct Machine {}
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Machine {
+    engine: Engine,
+    venue: Venue,
+    /// As last entered; what is derived from it is rebuilt.
+    config: Option<Config>,
+    now: UnixNanos,
+    events: u64,
+    bars: u64,
+    output_hash: [u8; 32],
+    #[serde(skip)]
+    reports: VenueOut,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Machine {
     /// Version of `encode`'s format.
@@ -47,32 +70,176 @@ impl Machine {
 
     /// An empty machine; its first input must be the configuration.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            engine: Engine::default(),
+            venue: Venue::default(),
+            config: None,
+            now: UnixNanos(i64::MIN),
+            events: 0,
+            bars: 0,
+            output_hash: [0; 32],
+            reports: VenueOut::default(),
+        }
     }
 
-    /// Fires all deadlines up to `now`, each at its own instant, then applies the input, until quiet.
-    pub fn step(&mut self, _now: UnixNanos, _input: &Input, out: &mut Outputs) {
+    /// Fires all deadlines up to `now`, each at its own instant, then applies the input, until
+    /// quiet. Time never goes back: an earlier `now` counts as the last one. Anything before the
+    /// first configuration is ignored.
+    pub fn step(&mut self, now: UnixNanos, input: &Input, out: &mut Outputs) {
         out.clear();
+        let now = now.max(self.now);
+        if let Input::Config(config) = input {
+            self.fire_deadlines(now, out);
+            self.configure(now, config, out);
+        } else if self.config.is_some() {
+            self.fire_deadlines(now, out);
+            self.dispatch(now, input, out);
+        }
+        self.seal(out);
+    }
+
+    fn dispatch(&mut self, now: UnixNanos, input: &Input, out: &mut Outputs) {
+        match input {
+            Input::Config(_) | Input::Wake => {}
+            Input::Gateway(state) => self.apply(now, EngineInput::Gateway(*state), out),
+            Input::Quote { instrument, bid, ask } => {
+                self.quote(now, *instrument, Quote { bid: *bid, ask: *ask }, QuoteKind::Tick, out);
+            }
+            Input::Bar(bar) => self.bar(now, bar, out),
+            Input::Command(command) => self.apply(now, EngineInput::Command(command), out),
+            Input::ClockSuspect { suspect } => self.apply(now, EngineInput::ClockSuspect(*suspect), out),
+            Input::EndOfData => {
+                self.venue.end_of_data(now, &mut self.reports);
+                self.carry_out(now, out);
+                self.apply(now, EngineInput::EndOfData, out);
+            }
+        }
+    }
+
+    fn configure(&mut self, now: UnixNanos, config: &Config, out: &mut Outputs) {
+        self.now = now;
+        if self.config.as_ref() == Some(config) {
+            return;
+        }
+        let setup = Arc::new(Setup::new(config.clone()));
+        self.config = Some(config.clone());
+        self.venue.configure(&setup, now);
+        self.apply(now, EngineInput::Configure(setup), out);
+    }
+
+    fn fire_deadlines(&mut self, now: UnixNanos, out: &mut Outputs) {
+        while let Some((due, timer)) = self.engine.pop_deadline(now) {
+            self.now = self.now.max(due);
+            self.apply(self.now, EngineInput::Deadline(timer), out);
+        }
+        self.now = now;
+    }
+
+    /// A quote: the venue first, its reports, then the engine (EX14).
+    fn quote(
+        &mut self,
+        now: UnixNanos,
+        instrument: InstrumentId,
+        quote: Quote,
+        kind: QuoteKind,
+        out: &mut Outputs,
+    ) {
+        let known = self.config.as_ref().is_some_and(|c| instrument.index() < c.instruments.len());
+        if !known || self.engine.screen(quote, out).is_err() {
+            return;
+        }
+        self.venue.quote(now, instrument, quote, kind, &mut self.reports);
+        self.carry_out(now, out);
+        self.apply(now, EngineInput::Quote(instrument, quote), out);
+    }
+
+    /// A bar: four quotes at their own instants, with the deadlines between them (EX05).
+    fn bar(&mut self, now: UnixNanos, bar: &Bar, out: &mut Outputs) {
+        self.bars += 1;
+        for leg in self.venue.begin_bar(bar) {
+            let at = now.max(now.plus(leg.after_ns));
+            self.fire_deadlines(at, out);
+            let kind = if leg.path { QuoteKind::BarPath } else { QuoteKind::BarOpen };
+            self.quote(at, bar.instrument, leg.quote, kind, out);
+            if !leg.path {
+                self.venue.after_bar_open();
+            }
+        }
+        self.venue.end_bar(&mut self.reports);
+        out.marks.append(&mut self.reports.marks);
+    }
+
+    /// Applies one thing and everything that follows from it.
+    fn apply(&mut self, now: UnixNanos, input: EngineInput<'_>, out: &mut Outputs) {
+        self.engine.apply(now, input, out);
+        self.carry_out(now, out);
+    }
+
+    /// Carries requests to the paper venue and its reports to the engine until there are none.
+    fn carry_out(&mut self, now: UnixNanos, out: &mut Outputs) {
+        let mut settled = false;
+        while !settled {
+            for request in std::mem::take(&mut out.venue) {
+                self.venue.request(now, &request, &mut self.reports);
+            }
+            let reports = std::mem::take(&mut self.reports.reports);
+            for report in &reports {
+                self.engine.apply(now, EngineInput::Report(report), out);
+            }
+            settled = reports.is_empty() && out.venue.is_empty();
+            self.reports.reports = reports;
+            self.reports.reports.clear();
+        }
+        out.marks.append(&mut self.reports.marks);
+        self.engine.settle(now, out);
+    }
+
+    /// Counts the events and chains the hash of what was put out.
+    fn seal(&mut self, out: &Outputs) {
+        self.events += out.events.len() as u64;
+        if out.is_quiet() {
+            return;
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.output_hash);
+        let mut part = |tag: &str, bytes: &[u8]| {
+            hasher.update(tag.as_bytes());
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        for event in &out.events {
+            part(event.name(), &event.payload());
+        }
+        for entry in &out.ledger {
+            part("ledger", &json(entry));
+        }
+        for request in &out.venue {
+            part("venue", &json(request));
+        }
+        for reply in &out.replies {
+            part("reply", &json(reply));
+        }
+        self.output_hash = *hasher.finalize().as_bytes();
     }
 
     /// The last instant reached.
-    pub fn now(&self) -> UnixNanos {
-        UnixNanos::ZERO
+    pub const fn now(&self) -> UnixNanos {
+        self.now
     }
 
     /// When something is due without an input.
     pub fn next_deadline(&self) -> Option<UnixNanos> {
-        None
+        self.engine.next_deadline()
     }
 
-    /// Critical events so far.
-    pub fn event_count(&self) -> u64 {
-        0
+    /// Critical events so far: the cursor's offset.
+    pub const fn event_count(&self) -> u64 {
+        self.events
     }
 
     /// Hash of all outputs so far.
-    pub fn output_hash(&self) -> Hash {
-        blake3::hash(b"")
+    pub const fn output_hash(&self) -> Hash {
+        Hash::from_bytes(self.output_hash)
     }
 
     /// Hash of the state.
@@ -82,31 +249,53 @@ impl Machine {
 
     /// The state's canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        Vec::new()
+        json(self)
     }
 
     /// Reads what `encode` wrote.
-    pub fn decode(_version: u32, _bytes: &[u8]) -> Result<Self, StateError> {
-        Ok(Self::default())
+    pub fn decode(version: u32, bytes: &[u8]) -> Result<Self, StateError> {
+        if version != Self::STATE_VERSION {
+            return Err(StateError::Version { found: version, expected: Self::STATE_VERSION });
+        }
+        let mut machine: Self =
+            serde_json::from_slice(bytes).map_err(|e| StateError::Malformed(e.to_string()))?;
+        if let Some(config) = &machine.config {
+            let setup = Arc::new(Setup::new(config.clone()));
+            machine.venue.adopt(&setup);
+            machine.engine.adopt(setup);
+        }
+        Ok(machine)
     }
 
     /// Answers a question; no effect.
-    pub fn query(&self, _query: &Query) -> Result<Answer, Refusal> {
-        Ok(Answer::Accounts(Vec::new()))
+    pub fn query(&self, now: UnixNanos, query: &Query) -> Result<Answer, Refusal> {
+        if self.config.is_none() {
+            let message = "no configuration is in force";
+            return Err(Refusal::new(ErrorCode::InternalError, "NOT_CONFIGURED", message));
+        }
+        self.engine.query(now.max(self.now), self.events, query)
     }
 
     /// The configuration in force.
-    pub fn config(&self) -> Option<&Config> {
-        None
+    pub const fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
     }
 
     /// Counts that are not events.
     pub fn tally(&self) -> Tally {
-        Tally::default()
+        let (quotes, quarantined) = self.engine.quote_counts();
+        Tally { quarantined, ambiguous_bars: self.venue.ambiguous_bars(), quotes, bars: self.bars }
     }
 
     /// Balance plus floating profit and loss.
-    pub fn equity(&self, _account: &AccountId) -> Option<Money> {
-        None
+    pub fn equity(&self, account: &AccountId) -> Option<Money> {
+        self.engine.equity(account)
     }
 }
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("the machine's types are maps with text keys")
+}
+
+/// Alarms: marks that must never fire.
+pub const ALARMS: &[Mark] = &[Mark::IllegalTransition, Mark::OrphanReport];

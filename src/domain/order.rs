@@ -195,6 +195,8 @@ pub struct Order {
     /// Filled so far (FIX: CumQty); `filled + leaves = volume` while open (OR02).
     pub filled: Volume,
     pub price: Option<Price>,
+    /// The price that was decided on: the limit, or the quote's side at the decision.
+    pub reference_price: Option<Price>,
     pub stop_loss: Option<Stop>,
     pub take_profit: Option<Stop>,
     /// Sum of ticks x steps over the fills; the average price is this over `filled`.

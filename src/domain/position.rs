@@ -1,7 +1,7 @@
 //! Positions and the fills that make them.
 
 use super::{
-    id::{AccountId, FillId, OrderId, PositionId},
+    id::{AccountId, FillId, IntentId, OrderId, PositionId},
     instrument::{Instrument, InstrumentId, Price, Volume},
     market::Quote,
     money::{Exact, Money},
@@ -59,6 +59,8 @@ pub struct Position {
     pub opened_at: UnixNanos,
     pub version: u32,
     pub origin: Origin,
+    /// The intent that opened it.
+    pub intent_id: IntentId,
 }
 
 impl Position {

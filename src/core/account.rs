@@ -1,0 +1,221 @@
+//! An account as the engine keeps it, from what it asked and what the venue reported.
+
+use super::market::Market;
+use crate::domain::config::Setup;
+use crate::domain::{
+    account::{AccountConfig, LinkStatus},
+    exposure::{Exposure, Marks},
+    id::{AccountId, AlertId, ClientOrderId, EntryId, IntentId, OrderId, PositionId},
+    instrument::InstrumentId,
+    margin::{margin, margin_rate},
+    market::Quote,
+    message::PositionView,
+    money::{Money, Rounding},
+    order::Order,
+    position::{Fill, Position},
+    rates::Conversion,
+    time::UnixNanos,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An order with its fills.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OrderRecord {
+    pub order: Order,
+    pub fills: Vec<Fill>,
+    /// Which strategy gave it, if one did.
+    pub strategy: Option<usize>,
+}
+
+/// The day that daily limits look at (RK04).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Day {
+    pub equity_at_roll: Money,
+    /// Deposits less withdrawals since the roll.
+    pub cash_flows: Money,
+}
+
+/// A loss limit that tripped and holds until resumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LossLatch {
+    pub since: UnixNanos,
+    pub loss: Money,
+    pub limit: Money,
+}
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub config: AccountConfig,
+    pub link: LinkStatus,
+    pub balance: Money,
+    pub exposure: Exposure,
+    pub positions: BTreeMap<PositionId, Position>,
+    /// Open orders, and for a day those that ended.
+    pub orders: BTreeMap<OrderId, OrderRecord>,
+    pub open_orders: BTreeSet<OrderId>,
+    pub client_ids: BTreeMap<ClientOrderId, OrderId>,
+    pub intents: BTreeMap<IntentId, OrderId>,
+    pub day: Day,
+    pub loss_latch: Option<LossLatch>,
+    pub last_fill: u64,
+    last_order: u64,
+    last_intent: u64,
+    last_entry: u64,
+    last_alert: u64,
+}
+
+impl Account {
+    /// An account without money or history.
+    pub(crate) fn new(config: AccountConfig) -> Self {
+        Self {
+            config,
+            link: LinkStatus::Connected,
+            balance: Money::ZERO,
+            exposure: Exposure::default(),
+            positions: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            open_orders: BTreeSet::new(),
+            client_ids: BTreeMap::new(),
+            intents: BTreeMap::new(),
+            day: Day::default(),
+            loss_latch: None,
+            last_fill: 0,
+            last_order: 0,
+            last_intent: 0,
+            last_entry: 0,
+            last_alert: 0,
+        }
+    }
+
+    pub(crate) const fn id(&self) -> &AccountId {
+        &self.config.id
+    }
+
+    pub(crate) fn next_order(&mut self) -> OrderId {
+        self.last_order += 1;
+        OrderId(self.last_order)
+    }
+
+    pub(crate) fn next_intent(&mut self) -> IntentId {
+        self.last_intent += 1;
+        IntentId(self.last_intent)
+    }
+
+    pub(crate) fn next_entry(&mut self) -> EntryId {
+        self.last_entry += 1;
+        EntryId(self.last_entry)
+    }
+
+    pub(crate) fn next_alert(&mut self) -> AlertId {
+        self.last_alert += 1;
+        AlertId(self.last_alert)
+    }
+
+    /// Balance plus floating profit and loss (AC01; no credit and no swap yet).
+    pub(crate) fn equity(&self) -> Money {
+        self.balance + self.exposure.floating()
+    }
+
+    /// Margin of all positions.
+    pub(crate) fn margin(&self) -> Money {
+        self.positions.values().map(|p| p.margin).sum()
+    }
+
+    /// Loss since the day roll, flows of cash aside; negative is a gain (RK04).
+    pub(crate) fn daily_loss(&self) -> Money {
+        self.day.equity_at_roll + self.day.cash_flows - self.equity()
+    }
+
+    /// Open orders in the order of their ids.
+    pub(crate) fn working(&self) -> impl Iterator<Item = &OrderRecord> {
+        self.open_orders.iter().map(|id| &self.orders[id])
+    }
+
+    /// Open orders that would open a position.
+    pub(crate) fn opening(&self) -> impl Iterator<Item = &Order> {
+        self.working().map(|r| &r.order).filter(|o| o.position.is_none())
+    }
+
+    /// Margin that working opening orders would take, by present quotes.
+    pub(crate) fn reserved_margin(&self, setup: &Setup, market: &Market) -> Money {
+        self.opening()
+            .filter_map(|order| {
+                let price = order.price.or(order.reference_price)?;
+                self.margin_for(order, price, setup, market)
+            })
+            .sum()
+    }
+
+    fn margin_for(
+        &self,
+        order: &Order,
+        price: crate::domain::instrument::Price,
+        setup: &Setup,
+        market: &Market,
+    ) -> Option<Money> {
+        let instrument = setup.instrument(order.instrument);
+        let quote = |id: InstrumentId| market.last_quote(id);
+        let currency = self.config.currency;
+        let rate = margin_rate(instrument, order.side, currency, setup.instruments(), &setup.rates, quote)?;
+        Some(margin(instrument, order.leaves(), price, self.config.leverage, rate, currency))
+    }
+
+    /// Marks the account at an instrument's quote.
+    pub(crate) fn mark(&mut self, instrument: InstrumentId, setup: &Setup, market: &Market) {
+        self.exposure.mark(
+            instrument,
+            &Marks {
+                instruments: setup.instruments(),
+                rates: &setup.rates,
+                currency: self.config.currency,
+                quote: |id: InstrumentId| market.last_quote(id),
+            },
+        );
+    }
+
+    /// One position's floating profit, posted by itself.
+    pub(crate) fn floating_of(&self, position: &Position, setup: &Setup, market: &Market) -> Money {
+        let Some(quote) = market.last_quote(position.instrument) else { return Money::ZERO };
+        let instrument = setup.instrument(position.instrument);
+        let exact = position.profit_at(position.closing_price(quote), instrument);
+        let conversion = Conversion::of_sign(exact.0.is_sign_negative());
+        let quotes = |id: InstrumentId| -> Option<Quote> { market.last_quote(id) };
+        let currency = self.config.currency;
+        setup
+            .rates
+            .rate(instrument.quote_currency, currency, conversion, setup.instruments(), quotes)
+            .map_or(Money::ZERO, |rate| rate.apply(exact).post(currency, Rounding::HalfAway))
+    }
+
+    /// A position in the wire's shape.
+    pub(crate) fn position_view(&self, position: &Position, setup: &Setup, market: &Market) -> PositionView {
+        let instrument = setup.instrument(position.instrument);
+        let quote = market.last_quote(position.instrument);
+        let floating = self.floating_of(position, setup, market);
+        PositionView::new(position, self.id(), instrument, quote, floating)
+    }
+
+    /// Forgets orders that ended before `until`; their ids live on in the node's index.
+    pub(crate) fn prune(&mut self, until: UnixNanos) {
+        let open = &self.open_orders;
+        let gone: Vec<OrderId> = self
+            .orders
+            .iter()
+            .filter(|(id, r)| {
+                let ended = !open.contains(id) && r.order.updated_at < until;
+                ended && !self.positions.contains_key(&PositionId(id.0)) // a position's opener stays with it
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            if let Some(record) = self.orders.remove(&id) {
+                if let Some(client) = &record.order.client_order_id {
+                    self.client_ids.remove(client);
+                }
+                self.intents.remove(&record.order.intent_id);
+            }
+        }
+    }
+}

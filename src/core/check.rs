@@ -1,0 +1,137 @@
+//! The check that a configuration passes before it may enter as an input.
+
+use crate::domain::{
+    account::PositionMode,
+    config::Config,
+    id::{AccountId, Symbol},
+    instrument::InstrumentError,
+    order::Stop,
+};
+use crate::strategy::{Native, StrategyError};
+use rust_decimal::Decimal;
+use std::collections::BTreeSet;
+
+/// At most so many instruments, calendars, accounts and strategies.
+const MAX_INSTRUMENTS: usize = 4_096;
+const MAX_ACCOUNTS: usize = 100_000;
+const MAX_STRATEGIES: usize = 1_024;
+
+/// Why a configuration is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error(transparent)]
+    Instrument(#[from] InstrumentError),
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
+    #[error("symbol `{0}` is defined twice: remove one definition")]
+    SymbolTwice(Symbol),
+    #[error("account `{0}` is defined twice: give each account its own id")]
+    AccountTwice(AccountId),
+    #[error("instrument `{0}` names a calendar that does not exist")]
+    Calendar(Symbol),
+    #[error("account `{account}`: {problem}")]
+    Account { account: AccountId, problem: String },
+    #[error("strategy `{name}`: {problem}")]
+    StrategySetup { name: String, problem: String },
+    #[error("too many {what}: at most {max}")]
+    TooMany { what: &'static str, max: usize },
+}
+
+/// Checks everything that the engine relies on.
+pub fn check_config(config: &Config) -> Result<(), ConfigError> {
+    for (what, count, max) in [
+        ("instruments", config.instruments.len(), MAX_INSTRUMENTS),
+        ("calendars", config.calendars.len(), MAX_INSTRUMENTS),
+        ("accounts", config.accounts.len(), MAX_ACCOUNTS),
+        ("strategies", config.strategies.len(), MAX_STRATEGIES),
+    ] {
+        if count > max {
+            return Err(ConfigError::TooMany { what, max });
+        }
+    }
+    check_instruments(config)?;
+    check_accounts(config)?;
+    check_strategies(config)
+}
+
+fn check_instruments(config: &Config) -> Result<(), ConfigError> {
+    let mut symbols = BTreeSet::new();
+    for instrument in &config.instruments {
+        instrument.validate()?;
+        if usize::from(instrument.calendar) >= config.calendars.len() {
+            return Err(ConfigError::Calendar(instrument.symbol.clone()));
+        }
+        if !symbols.insert(&instrument.symbol) {
+            return Err(ConfigError::SymbolTwice(instrument.symbol.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn check_accounts(config: &Config) -> Result<(), ConfigError> {
+    let mut ids = BTreeSet::new();
+    for account in &config.accounts {
+        let problem = |problem: String| Err(ConfigError::Account { account: account.id.clone(), problem });
+        if !ids.insert(&account.id) {
+            return Err(ConfigError::AccountTwice(account.id.clone()));
+        }
+        if account.connector != "paper" {
+            return problem(format!("connector `{}` is not available: use `paper`", account.connector));
+        }
+        if account.position_mode != PositionMode::Hedging {
+            return problem("position_mode `netting` is not available: use `hedging`".to_owned());
+        }
+        if !(1..=10_000).contains(&account.leverage) {
+            return problem(format!("leverage {} is out of range: use 1 to 10000", account.leverage));
+        }
+        if account.deposit.is_sign_negative() || account.commission_per_lot.is_sign_negative() {
+            return problem("deposit and commission_per_lot must not be negative".to_owned());
+        }
+        for symbol in &account.allowed_symbols {
+            if !config.instruments.iter().any(|i| i.symbol == *symbol) {
+                return problem(format!("allowed symbol `{symbol}` does not exist"));
+            }
+        }
+        for limit in [account.limits.max_daily_loss, config.limits.max_daily_loss].into_iter().flatten() {
+            if limit <= Decimal::ZERO {
+                return problem("max_daily_loss must be positive".to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_strategies(config: &Config) -> Result<(), ConfigError> {
+    for strategy in &config.strategies {
+        let problem =
+            |problem: String| Err(ConfigError::StrategySetup { name: strategy.name.clone(), problem });
+        Native::build(&strategy.name, &strategy.params)?;
+        if !config.accounts.iter().any(|a| a.id == strategy.account) {
+            return problem(format!("account `{}` does not exist", strategy.account));
+        }
+        let Some(instrument) = config.instruments.iter().find(|i| i.symbol == strategy.symbol) else {
+            return problem(format!("symbol `{}` does not exist", strategy.symbol));
+        };
+        let volume = instrument.to_volume(strategy.volume);
+        if !volume.is_some_and(|v| v >= instrument.volume_min && v <= instrument.volume_max) {
+            return problem(format!(
+                "volume {} is not between {} and {} in steps of {}",
+                strategy.volume,
+                instrument.lots(instrument.volume_min),
+                instrument.lots(instrument.volume_max),
+                instrument.volume_step
+            ));
+        }
+        for stop in [strategy.stop_loss, strategy.take_profit].into_iter().flatten() {
+            let positive = match stop {
+                Stop::At(_) => false,
+                Stop::Ticks(ticks) => ticks > 0,
+                Stop::Percent(percent) => percent > Decimal::ZERO,
+            };
+            if !positive {
+                return problem("stop_loss and take_profit must be positive distances".to_owned());
+            }
+        }
+    }
+    Ok(())
+}

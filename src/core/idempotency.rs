@@ -1,0 +1,99 @@
+//! Same key, same request: one effect and one final answer (GW03), across restarts.
+
+use crate::domain::{
+    id::CommandId,
+    message::{Command, ErrorCode, Refusal, ReplyBody},
+    time::UnixNanos,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a key is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Binding {
+    fingerprint: String,
+    bound_at: UnixNanos,
+    /// `None` while the first request is in flight.
+    answer: Option<Result<ReplyBody, Refusal>>,
+    /// Commands that repeat the one in flight.
+    joined: Vec<CommandId>,
+}
+
+/// What to do with a command.
+pub(crate) enum Admission {
+    /// It is new.
+    Execute,
+    /// It repeats one in flight, and is answered with it.
+    Joined,
+    /// Its answer is known.
+    Answered(Box<Result<ReplyBody, Refusal>>),
+}
+
+/// All keys of the last day.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Idempotency {
+    /// By principal, method, account and key, joined by a character that none of them has.
+    bindings: BTreeMap<String, Binding>,
+    /// Which key a command in flight has bound.
+    in_flight: BTreeMap<CommandId, String>,
+}
+
+impl Idempotency {
+    /// Looks a command up and binds its key if it is new.
+    pub(crate) fn admit(&mut self, command: &Command, now: UnixNanos) -> Admission {
+        let Some(promise) = &command.idempotency else { return Admission::Execute };
+        let scope = scope(command, &promise.key);
+        match self.bindings.get_mut(&scope) {
+            None => {
+                self.in_flight.insert(command.id, scope.clone());
+                let fingerprint = promise.fingerprint.clone();
+                let binding = Binding { fingerprint, bound_at: now, answer: None, joined: Vec::new() };
+                self.bindings.insert(scope, binding);
+                Admission::Execute
+            }
+            Some(bound) if bound.fingerprint != promise.fingerprint => {
+                Admission::Answered(Box::new(Err(mismatch())))
+            }
+            Some(bound) => match &bound.answer {
+                Some(answer) => Admission::Answered(Box::new(answer.clone())),
+                None => {
+                    bound.joined.push(command.id);
+                    Admission::Joined
+                }
+            },
+        }
+    }
+
+    /// Binds the final answer; returns the commands that share it. A request that named something
+    /// that is not there binds nothing.
+    pub(crate) fn bind(&mut self, command: CommandId, answer: &Result<ReplyBody, Refusal>) -> Vec<CommandId> {
+        let Some(scope) = self.in_flight.remove(&command) else { return Vec::new() };
+        let failed_before =
+            matches!(answer, Err(Refusal { code: ErrorCode::NotFound | ErrorCode::InvalidParams, .. }));
+        if failed_before {
+            return self.bindings.remove(&scope).map(|b| b.joined).unwrap_or_default();
+        }
+        self.bindings.get_mut(&scope).map_or_else(Vec::new, |bound| {
+            bound.answer = Some(answer.clone());
+            std::mem::take(&mut bound.joined)
+        })
+    }
+
+    /// Forgets answers bound before `until`.
+    pub(crate) fn prune(&mut self, until: UnixNanos) {
+        self.bindings.retain(|_, b| b.answer.is_none() || b.bound_at >= until);
+    }
+}
+
+fn scope(command: &Command, key: &str) -> String {
+    let account = command.body.account().map_or("*", |a| a.as_str());
+    format!("{}\u{1f}{}\u{1f}{account}\u{1f}{key}", command.principal, command.body.method())
+}
+
+fn mismatch() -> Refusal {
+    Refusal::new(
+        ErrorCode::Conflict,
+        "IDEMPOTENCY_MISMATCH",
+        "this idempotencyKey was used with other parameters: use a new key for a new request",
+    )
+}

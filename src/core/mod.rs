@@ -1,0 +1,25 @@
+//! The deterministic engine: one function, `Engine::apply(now, input, &mut outputs)`.
+//!
+//! May import `domain` and `strategy`. `execution` and `risk` never import each other; the engine
+//! joins them. Nothing here knows the time but as an argument, nor a broker but by its reports, and
+//! nothing here fails: a refusal is an output.
+
+mod account;
+mod check;
+mod engine;
+mod execution;
+mod idempotency;
+mod ledger;
+mod market;
+mod queries;
+mod risk;
+mod stops;
+mod strategies;
+mod timers;
+
+pub use check::{ConfigError, check_config};
+pub use engine::{Engine, EngineInput};
+pub use risk::{CHECKS, CheckRow};
+pub use timers::Timer;
+
+pub(crate) use risk::RiskApproved;

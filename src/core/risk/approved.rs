@@ -1,0 +1,41 @@
+//! Approval as a type: what execution takes can only come from the gate.
+
+use crate::domain::{
+    id::{ClientOrderId, PositionId},
+    instrument::{InstrumentId, Price, Volume},
+    order::{Filling, OrderType, Side, Stop, TimeInForce},
+};
+
+/// An order on the grid, ready to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    pub instrument: InstrumentId,
+    pub side: Side,
+    pub order_type: OrderType,
+    pub volume: Volume,
+    pub price: Option<Price>,
+    pub reference_price: Option<Price>,
+    pub stop_loss: Option<Stop>,
+    pub take_profit: Option<Stop>,
+    pub tif: TimeInForce,
+    pub filling: Filling,
+    pub position: Option<PositionId>,
+    pub client_order_id: Option<ClientOrderId>,
+    pub reason: Option<String>,
+}
+
+/// Something that passed every risk check. Only `risk` can make one.
+#[derive(Debug)]
+pub(crate) struct RiskApproved<T>(T);
+
+/// The only way to make an approval.
+pub(super) fn approve<T>(value: T) -> RiskApproved<T> {
+    RiskApproved(value)
+}
+
+impl<T> RiskApproved<T> {
+    /// Uses it up: one approval, one order.
+    pub(crate) fn into_inner(self) -> T {
+        self.0
+    }
+}

@@ -1,0 +1,344 @@
+//! The checks, in their documented order (PROTOCOL section 6), as one table.
+
+use super::{daily_loss, facts::Facts, facts::Level};
+use crate::domain::{
+    account::LinkStatus,
+    message::{Violation, ViolationCode as Code},
+    order::{OrderType, TimeInForce},
+    time::MILLI_NS,
+};
+use rust_decimal::Decimal;
+
+/// What a check says.
+pub(super) enum Verdict {
+    /// The limit is not configured.
+    Off,
+    /// It could not be evaluated, because something before it failed (RK02).
+    Unknown,
+    Pass {
+        limit: Option<Decimal>,
+        actual: Option<Decimal>,
+    },
+    Fail(Box<Violation>),
+}
+
+/// One check.
+pub struct CheckRow {
+    pub code: Code,
+    /// What a failure means.
+    pub meaning: &'static str,
+    /// Whether it also applies to an order that only reduces (RK09).
+    pub reduce: bool,
+    /// Its key under `[risk]` or `[accounts.risk]`, if it is configured.
+    pub config_key: Option<&'static str>,
+    pub(super) test: fn(&Facts<'_>) -> Verdict,
+}
+
+const fn row(
+    code: Code,
+    reduce: bool,
+    config_key: Option<&'static str>,
+    meaning: &'static str,
+    test: fn(&Facts<'_>) -> Verdict,
+) -> CheckRow {
+    CheckRow { code, meaning, reduce, config_key, test }
+}
+
+/// All checks, in order. The first that fails decides the error's code.
+#[rustfmt::skip]
+pub const CHECKS: &[CheckRow] = &[
+    row(Code::TradingHalted, false, None, "an emergency stop or a loss limit is latched", trading_halted),
+    row(Code::AccountNotConnected, true, None, "the account's link is not up", account_connected),
+    row(Code::SymbolUnknown, true, None, "no such instrument", symbol_known),
+    row(Code::SymbolNotAllowed, false, Some("allowed_symbols"), "not among the account's symbols", symbol_allowed),
+    row(Code::OrderTypeUnsupported, true, None, "the venue does not offer this order type", order_type),
+    row(Code::TifUnsupported, true, None, "the venue does not offer this lifetime", tif),
+    row(Code::FillingUnsupported, true, None, "the venue does not offer this filling", filling),
+    row(Code::MarketClosed, true, None, "the instrument's session is closed", market_open),
+    row(Code::QuoteMissing, true, None, "no quote has been seen", quote_seen),
+    row(Code::QuoteStale, false, Some("quote_max_age_ms"), "the last quote is too old", quote_fresh),
+    row(Code::VolumeStep, true, None, "not a whole number of volume steps", volume_step),
+    row(Code::VolumeMin, true, None, "below the least volume", volume_min),
+    row(Code::VolumeMax, true, None, "above the greatest volume", volume_max),
+    row(Code::PriceTick, true, None, "a price is not a whole number of ticks", price_tick),
+    row(Code::StopsInvalid, false, None, "a protective level lies on the wrong side", stops_valid),
+    row(Code::ReduceOnly, true, None, "a reduction that would not reduce", reduces),
+    row(Code::DuplicateOrder, true, None, "the client order id was used before", not_duplicate),
+    row(Code::MaxPositions, false, Some("max_positions"), "too many positions", max_positions),
+    row(Code::MaxDailyLoss, false, Some("max_daily_loss"), "the day's loss has reached its limit", max_daily_loss),
+    row(Code::ConversionRateMissing, false, None, "no rate into the account's currency", converts),
+    row(Code::MarginInsufficient, false, None, "not enough free margin", margin),
+];
+
+const PASS: Verdict = Verdict::Pass { limit: None, actual: None };
+
+fn fail(code: Code, message: impl Into<String>) -> Verdict {
+    let message = message.into();
+    Verdict::Fail(Box::new(Violation { code, message, limit: None, actual: None, would_satisfy: None }))
+}
+
+fn limited(
+    code: Code,
+    passed: bool,
+    message: impl Into<String>,
+    limit: Decimal,
+    actual: Decimal,
+    would_satisfy: Option<Decimal>,
+) -> Verdict {
+    if passed {
+        return Verdict::Pass { limit: Some(limit), actual: Some(actual) };
+    }
+    let (limit, actual, message) = (Some(limit), Some(actual), message.into());
+    Verdict::Fail(Box::new(Violation { code, message, limit, actual, would_satisfy }))
+}
+
+fn when(passed: bool, code: Code, message: impl FnOnce() -> String) -> Verdict {
+    if passed { PASS } else { fail(code, message()) }
+}
+
+fn trading_halted(f: &Facts<'_>) -> Verdict {
+    if let Some(reason) = f.around.halted {
+        return fail(
+            Code::TradingHalted,
+            format!("trading is halted by an emergency stop ({reason}): risk.resume lifts it"),
+        );
+    }
+    when(f.around.account.loss_latch.is_none(), Code::TradingHalted, || {
+        "the daily loss limit has tripped, only reductions are allowed: risk.resume lifts it".to_owned()
+    })
+}
+
+fn account_connected(f: &Facts<'_>) -> Verdict {
+    when(f.around.account.link == LinkStatus::Connected, Code::AccountNotConnected, || {
+        "the account is not connected to its venue: try again when it is".to_owned()
+    })
+}
+
+fn symbol_known(f: &Facts<'_>) -> Verdict {
+    when(f.instrument.is_some(), Code::SymbolUnknown, || {
+        let known: Vec<&str> =
+            f.around.setup.instruments().iter().map(|i| i.symbol.as_str()).take(20).collect();
+        let symbol: String = f.order.symbol.chars().take(64).collect();
+        format!("there is no instrument `{symbol}`: known are {}", known.join(", "))
+    })
+}
+
+fn symbol_allowed(f: &Facts<'_>) -> Verdict {
+    let Some((_, spec)) = f.instrument else { return Verdict::Unknown };
+    let allowed = &f.around.account.config.allowed_symbols;
+    when(allowed.is_empty() || allowed.contains(&spec.symbol), Code::SymbolNotAllowed, || {
+        format!("account {} may not trade {}: see allowed_symbols", f.around.account.id(), spec.symbol)
+    })
+}
+
+fn order_type(f: &Facts<'_>) -> Verdict {
+    when(
+        matches!(f.order.order_type, OrderType::Market | OrderType::Limit),
+        Code::OrderTypeUnsupported,
+        || "the venue takes market and limit orders".to_owned(),
+    )
+}
+
+fn tif(f: &Facts<'_>) -> Verdict {
+    when(f.order.tif == TimeInForce::Gtc && f.order.expires_at.is_none(), Code::TifUnsupported, || {
+        "the venue takes orders good till cancelled: use tif gtc without expiresAt".to_owned()
+    })
+}
+
+fn filling(f: &Facts<'_>) -> Verdict {
+    if f.order.post_only {
+        return fail(
+            Code::FillingUnsupported,
+            "the venue does not take post-only orders: leave postOnly out",
+        );
+    }
+    use crate::domain::order::Filling;
+    let fits = match f.order.order_type {
+        OrderType::Limit => matches!(f.order.filling, None | Some(Filling::Return)),
+        _ => !matches!(f.order.filling, Some(Filling::Return)),
+    };
+    when(fits, Code::FillingUnsupported, || {
+        "market orders fill fok or ioc, limit orders return: leave filling out or use these".to_owned()
+    })
+}
+
+fn market_open(f: &Facts<'_>) -> Verdict {
+    let Some((id, spec)) = f.instrument else { return Verdict::Unknown };
+    let open = f.around.market.is_open(f.around.setup, id, f.around.now);
+    when(open, Code::MarketClosed, || {
+        let state = f.around.setup.config.calendars[usize::from(spec.calendar)].state_at(f.around.now);
+        format!("{} is closed until {}", spec.symbol, state.until)
+    })
+}
+
+fn quote_seen(f: &Facts<'_>) -> Verdict {
+    let Some((_, spec)) = f.instrument else { return Verdict::Unknown };
+    when(f.quote.is_some(), Code::QuoteMissing, || format!("no quote of {} has been seen yet", spec.symbol))
+}
+
+fn quote_fresh(f: &Facts<'_>) -> Verdict {
+    if f.around.clock_suspect {
+        return fail(Code::QuoteStale, "the clock jumped: no new risk until it is trustworthy again");
+    }
+    let max_ms = f.around.setup.config.quote_max_age_ms;
+    if max_ms == 0 || f.around.ended {
+        return Verdict::Off;
+    }
+    let Some((at, _)) = f.quote else { return Verdict::Unknown };
+    let age_ms = f.around.now.since(at) / MILLI_NS;
+    let (limit, actual) = (Decimal::from(max_ms), Decimal::from(age_ms));
+    let message = format!("the last quote is {age_ms} ms old, {max_ms} ms are allowed: wait for a quote");
+    limited(Code::QuoteStale, actual <= limit, message, limit, actual, None)
+}
+
+fn volume_step(f: &Facts<'_>) -> Verdict {
+    let Some((_, spec)) = f.instrument else { return Verdict::Unknown };
+    let message =
+        format!("volume {} is not a positive multiple of {} lots", f.order.volume, spec.volume_step);
+    limited(Code::VolumeStep, f.volume.is_some(), message, spec.volume_step, f.order.volume, None)
+}
+
+fn volume_min(f: &Facts<'_>) -> Verdict {
+    let (Some((_, spec)), Some(volume)) = (f.instrument, f.volume) else { return Verdict::Unknown };
+    let least = spec.lots(spec.volume_min);
+    let message = format!("volume {} is below the least volume {least} lots", f.order.volume);
+    limited(Code::VolumeMin, volume >= spec.volume_min, message, least, f.order.volume, Some(least))
+}
+
+fn volume_max(f: &Facts<'_>) -> Verdict {
+    let (Some((_, spec)), Some(volume)) = (f.instrument, f.volume) else { return Verdict::Unknown };
+    let most = spec.lots(spec.volume_max);
+    let message = format!("volume {} is above the greatest volume {most} lots", f.order.volume);
+    limited(Code::VolumeMax, volume <= spec.volume_max, message, most, f.order.volume, Some(most))
+}
+
+fn price_tick(f: &Facts<'_>) -> Verdict {
+    let Some((_, spec)) = f.instrument else { return Verdict::Unknown };
+    let off_grid = |name: &str, value: Decimal| {
+        let message = format!("{name} {value} is not a positive multiple of the tick {}", spec.tick);
+        limited(Code::PriceTick, false, message, spec.tick, value, None)
+    };
+    if f.order.order_type == OrderType::Limit {
+        match f.order.price {
+            None => return fail(Code::PriceTick, "a limit order needs a price"),
+            Some(price) if f.price.is_none() => return off_grid("price", price),
+            Some(_) => {}
+        }
+    }
+    for (name, level) in [("stopLoss", f.stop_loss), ("takeProfit", f.take_profit)] {
+        if let Level::OffGrid(value) = level {
+            return off_grid(name, value);
+        }
+    }
+    PASS
+}
+
+fn stops_valid(f: &Facts<'_>) -> Verdict {
+    for (name, level, is_loss) in [("stopLoss", f.stop_loss, true), ("takeProfit", f.take_profit, false)] {
+        let Level::Set(stop) = level else { continue };
+        match f.level_fits(stop, is_loss) {
+            Some(true) => {}
+            None => return Verdict::Unknown,
+            Some(false) => {
+                let base = f.stop_base().zip(f.instrument).map(|(price, (_, spec))| spec.price(price));
+                let from = base.map_or_else(String::new, |price| format!(" of {price}"));
+                let message = format!("{name} lies on the wrong side{from} for this order's side");
+                return match base {
+                    Some(base) => {
+                        let mut verdict = fail(Code::StopsInvalid, message);
+                        if let Verdict::Fail(violation) = &mut verdict {
+                            violation.limit = Some(base);
+                        }
+                        verdict
+                    }
+                    None => fail(Code::StopsInvalid, message),
+                };
+            }
+        }
+    }
+    PASS
+}
+
+fn reduces(f: &Facts<'_>) -> Verdict {
+    if !f.is_reduction() {
+        return Verdict::Off;
+    }
+    let Some(id) = f.order.position else {
+        return fail(Code::ReduceOnly, "on a hedging account a reduce-only order names its positionId");
+    };
+    let (Some((instrument, spec)), Some(volume)) = (f.instrument, f.volume) else { return Verdict::Unknown };
+    let Some(position) = f.reduces else {
+        return fail(Code::ReduceOnly, format!("there is no open position {id}"));
+    };
+    if position.instrument != instrument || position.side == f.order.side {
+        return fail(Code::ReduceOnly, format!("the order's symbol or side does not reduce position {id}"));
+    }
+    let (held, asked) = (spec.lots(position.volume), spec.lots(volume));
+    let message = format!("{asked} lots would reduce more than the {held} lots of position {id}");
+    limited(Code::ReduceOnly, volume <= position.volume, message, held, asked, Some(held))
+}
+
+fn not_duplicate(f: &Facts<'_>) -> Verdict {
+    if f.order.client_order_id.is_none() {
+        return Verdict::Off;
+    }
+    when(!f.around.duplicate, Code::DuplicateOrder, || {
+        "this clientOrderId was used before on this account: use another".to_owned()
+    })
+}
+
+fn max_positions(f: &Facts<'_>) -> Verdict {
+    let account = f.around.account;
+    let limits = [account.config.limits.max_positions, f.around.setup.config.limits.max_positions];
+    let Some(limit) = limits.into_iter().flatten().min() else { return Verdict::Off };
+    let after = account.positions.len() + account.opening().count() + 1;
+    let message = format!("this would be position {after}, counting working orders; {limit} are allowed");
+    let (limit, actual) = (Decimal::from(limit), Decimal::from(after));
+    limited(Code::MaxPositions, actual <= limit, message, limit, actual, None)
+}
+
+fn max_daily_loss(f: &Facts<'_>) -> Verdict {
+    let account = f.around.account;
+    let Some(limit) = daily_loss::effective_limit(account, &f.around.setup.config.limits) else {
+        return Verdict::Off;
+    };
+    let loss = account.daily_loss();
+    let message = format!("the loss since the day roll is {loss}, {limit} is the limit");
+    limited(Code::MaxDailyLoss, loss < limit, message, limit.amount(), loss.amount(), None)
+}
+
+fn converts(f: &Facts<'_>) -> Verdict {
+    match f.converts() {
+        None => Verdict::Unknown,
+        Some(passed) => when(passed, Code::ConversionRateMissing, || {
+            format!("no quote converts this instrument's currencies into {} yet", f.currency())
+        }),
+    }
+}
+
+fn margin(f: &Facts<'_>) -> Verdict {
+    let Some(required) = f.margin else { return Verdict::Unknown };
+    let free = f.free_margin();
+    let message = format!("margin {required} is needed, {free} is free");
+    limited(Code::MarginInsufficient, required <= free, message, free.amount(), required.amount(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rk02_the_table_has_every_code_once_in_documented_order() {
+        let codes: Vec<Code> = CHECKS.iter().map(|row| row.code).collect();
+        assert_eq!(codes, Code::ALL);
+    }
+
+    #[test]
+    fn rk09_reductions_meet_only_what_concerns_them() {
+        let skipped: Vec<&str> = CHECKS.iter().filter(|r| !r.reduce).map(|r| r.code.name()).collect();
+        assert!(skipped.contains(&"TRADING_HALTED") && skipped.contains(&"MARGIN_INSUFFICIENT"));
+        for code in ["MARKET_CLOSED", "QUOTE_MISSING", "VOLUME_STEP", "REDUCE_ONLY"] {
+            assert!(!skipped.contains(&code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The strategies that run inside the machine, and what each of them owns.
+
+use super::account::Account;
+use crate::domain::{
+    config::{Setup, StrategyConfig},
+    id::{OrderId, PositionId},
+    instrument::InstrumentId,
+    market::{Candle, Timeframe},
+    message::{PlaceOrder, StopLevel},
+    order::{OrderType, Side, Stop, TimeInForce},
+};
+use crate::strategy::{Decision, Native, Strategy, View};
+use serde::{Deserialize, Serialize};
+
+/// A configured strategy with its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Slot {
+    pub config: StrategyConfig,
+    native: Native,
+    /// It has wound up at the end of data.
+    ended: bool,
+}
+
+impl Slot {
+    /// A strategy at its beginning; `None` if its configuration did not pass the check.
+    pub(crate) fn new(config: &StrategyConfig) -> Option<Self> {
+        let native = Native::build(&config.name, &config.params).ok()?;
+        Some(Self { config: config.clone(), native, ended: false })
+    }
+
+    /// Whether it looks at this candle.
+    pub(crate) fn looks_at(&self, setup: &Setup, instrument: InstrumentId, timeframe: Timeframe) -> bool {
+        !self.ended
+            && self.config.timeframe == timeframe
+            && setup.find(self.config.symbol.as_str()) == Some(instrument)
+    }
+
+    /// Its decisions on a complete candle.
+    pub(crate) fn on_candle(&mut self, slot: usize, account: &Account, candle: &Candle) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let positions = own_positions(account, slot);
+        self.native.on_candle(View { positions: &positions }, candle, &mut decisions);
+        let opening = account.working().any(|r| r.strategy == Some(slot) && r.order.position.is_none());
+        decisions.retain(|d| !(opening && matches!(d, Decision::Open(_))));
+        decisions
+    }
+
+    /// Its last decisions.
+    pub(crate) fn on_end(&mut self, slot: usize, account: &Account) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        if !self.ended {
+            self.ended = true;
+            let positions = own_positions(account, slot);
+            self.native.on_end(View { positions: &positions }, &mut decisions);
+        }
+        decisions
+    }
+
+    /// Who gives its orders.
+    pub(crate) fn principal(&self) -> String {
+        format!("strategy:{}", self.config.name)
+    }
+
+    /// An order that opens a position.
+    pub(crate) fn order(&self, side: Side) -> PlaceOrder {
+        let level = |stop: Stop| match stop {
+            Stop::Ticks(ticks) => StopLevel::Ticks(ticks),
+            Stop::Percent(percent) => StopLevel::Percent(percent),
+            Stop::At(price) => StopLevel::Ticks(price.0), // the configuration check refuses prices
+        };
+        PlaceOrder {
+            account: self.config.account.clone(),
+            symbol: self.config.symbol.to_string(),
+            side,
+            order_type: OrderType::Market,
+            volume: self.config.volume,
+            price: None,
+            stop_price: None,
+            stop_loss: self.config.stop_loss.map(level),
+            take_profit: self.config.take_profit.map(level),
+            tif: TimeInForce::Gtc,
+            filling: None,
+            expires_at: None,
+            post_only: false,
+            reduce_only: false,
+            position: None,
+            client_order_id: None,
+            reason: Some("signal".to_owned()),
+        }
+    }
+}
+
+/// The open positions whose opening order the slot gave, oldest first.
+fn own_positions(account: &Account, slot: usize) -> Vec<(PositionId, Side)> {
+    account
+        .positions
+        .values()
+        .filter(|p| account.orders.get(&OrderId(p.id.0)).is_some_and(|r| r.strategy == Some(slot)))
+        .map(|p| (p.id, p.side))
+        .collect()
+}
