@@ -2,9 +2,9 @@
 //!
 //! The modules in reading order; imports only point upwards in this list.
 
-pub mod core;
 pub mod domain;
 pub mod strategy;
+pub mod core;
 pub mod venue;
 pub mod machine;
 pub mod quotes;

@@ -44,7 +44,7 @@ pub struct Tally {
 }
 
 /// Engine, paper venue and the running hash of everything they put out.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Machine {
     engine: Engine,
     venue: Venue,
@@ -267,8 +267,13 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Answers a question; no effect.
-    pub fn query(&self, now: UnixNanos, query: &Query) -> Result<Answer, Refusal> {
+    /// Answers a question about the last instant reached; no effect.
+    pub fn query(&self, query: &Query) -> Result<Answer, Refusal> {
+        self.query_at(self.now, query)
+    }
+
+    /// Answers a question as of `now`, at or after the last instant reached; no effect.
+    pub fn query_at(&self, now: UnixNanos, query: &Query) -> Result<Answer, Refusal> {
         if self.config.is_none() {
             let message = "no configuration is in force";
             return Err(Refusal::new(ErrorCode::InternalError, "NOT_CONFIGURED", message));

@@ -33,7 +33,7 @@ pub enum QuoteKind {
 }
 
 /// What the venue puts out. Reused between calls.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct VenueOut {
     pub reports: Vec<VenueReport>,
     pub marks: Vec<Mark>,
