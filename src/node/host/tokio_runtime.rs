@@ -1,5 +1,7 @@
 //! `Runtime` on tokio and the operating system.
 
+#![expect(clippy::disallowed_methods, reason = "this is where clocks are read and tasks are started")]
+
 use crate::{
     domain::time::UnixNanos,
     node::runtime::{BoxFuture, Listener, Runtime, Stream, Task, TaskKind},
@@ -23,14 +25,12 @@ pub struct TokioRuntime {
 impl TokioRuntime {
     /// Counts monotonic time from now on.
     #[allow(clippy::new_without_default, reason = "it reads the clock")]
-    #[allow(clippy::disallowed_methods, reason = "this is where the process reads its clocks")]
     pub fn new() -> Self {
         Self { started: Instant::now() }
     }
 }
 
 impl Runtime for TokioRuntime {
-    #[allow(clippy::disallowed_methods, reason = "this is where the process reads its clocks")]
     fn wall(&self) -> UnixNanos {
         let since = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
@@ -47,7 +47,6 @@ impl Runtime for TokioRuntime {
         getrandom::fill(buffer).expect("the operating system provides random numbers");
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is where tasks are started")]
     fn spawn(&self, name: &'static str, kind: TaskKind, future: BoxFuture<()>) -> Task {
         let task = tokio::spawn(future);
         let abort = task.abort_handle();
@@ -60,7 +59,6 @@ impl Runtime for TokioRuntime {
         Task::new(move || abort.abort())
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is where the process waits")]
     fn sleep(&self, duration: Duration) -> BoxFuture<()> {
         Box::pin(tokio::time::sleep(duration))
     }
@@ -80,7 +78,6 @@ impl Runtime for TokioRuntime {
         })
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is where threads that may block are used")]
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<()> {
         let done = tokio::task::spawn_blocking(work);
         Box::pin(async move {

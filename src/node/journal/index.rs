@@ -22,7 +22,7 @@ use std::sync::{PoisonError, RwLock};
 pub(super) const NAME: &str = "index.redb";
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-const ORDERS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("orders");
+pub(super) const ORDERS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("orders");
 const CLIENT_IDS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("client_order_ids");
 const INTENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("intents");
 const META_ROW: &str = "index";

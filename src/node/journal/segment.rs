@@ -26,11 +26,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
-const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
-const CANDLES: TableDefinition<CandleKey, &[u8]> = TableDefinition::new("candles");
-const SNAPSHOT: TableDefinition<u64, &[u8]> = TableDefinition::new("snapshot");
+pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+pub(super) const RECORDS: TableDefinition<u64, &[u8]> = TableDefinition::new("records");
+pub(super) const EVENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("events");
+pub(super) const CANDLES: TableDefinition<CandleKey, &[u8]> = TableDefinition::new("candles");
+pub(super) const SNAPSHOT: TableDefinition<u64, &[u8]> = TableDefinition::new("snapshot");
 
 const META_ROW: &str = "segment";
 const NEXT_ROW: &str = "next";
@@ -131,6 +131,10 @@ impl Segment {
 
     /// Opens a segment that exists; `None` if it was begun and nothing was committed.
     pub fn open(storage: &dyn Storage, name: &str) -> Result<Option<Self>, JournalError> {
+        guarded(name, || Self::open_unguarded(storage, name))
+    }
+
+    fn open_unguarded(storage: &dyn Storage, name: &str) -> Result<Option<Self>, JournalError> {
         let database = open_database(storage, name)?;
         let damaged = |reason: &str| JournalError::row(format!("the header of {name}"), reason);
         let tx = database.begin_read().map_err(|e| JournalError::storage(name, e))?;

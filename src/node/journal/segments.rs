@@ -51,14 +51,19 @@ impl Segments {
         if newest.is_none() {
             newest = firsts.pop().map(|first| expect(&*storage, first)).transpose()?;
         }
-        if let Some(next) = newest.as_ref().map(Segment::next).transpose()?.flatten() {
-            let state = if begun == Some(next) { "is empty" } else { "is gone" };
-            let reason = format!("{}, which began with it, {state}", segment::name_of(next));
-            return Err(JournalError::Missing { offset: next, reason });
+        let mut headers = Vec::with_capacity(firsts.len() + 1);
+        let mut follows = None;
+        for &first in &firsts {
+            check_follows(follows, Some(first), begun)?;
+            let segment = expect(&*storage, first)?;
+            follows = segment.next()?;
+            headers.push(segment.header());
         }
-        let older = firsts.iter().map(|&first| expect(&*storage, first).map(|s| s.header()));
-        let mut headers = older.collect::<Result<Vec<_>, _>>()?;
-        headers.extend(newest.as_ref().map(Segment::header));
+        if let Some(segment) = &newest {
+            check_follows(follows, Some(segment.header().first), begun)?;
+            check_follows(segment.next()?, None, begun)?;
+            headers.push(segment.header());
+        }
         if let Some(foreign) = headers.iter().find(|h| h.epoch != headers[0].epoch) {
             let (expected, found) = (headers[0].epoch, foreign.epoch);
             return Err(JournalError::Foreign { name: segment::name_of(foreign.first), expected, found });
@@ -173,6 +178,18 @@ pub(super) fn list(storage: &dyn Storage) -> Result<Vec<u64>, JournalError> {
     let mut firsts: Vec<u64> = names.iter().filter_map(|name| segment::first_of(name)).collect();
     firsts.sort_unstable();
     Ok(firsts)
+}
+
+/// A segment that the one before says was begun must be there.
+fn check_follows(noted: Option<u64>, found: Option<u64>, begun: Option<u64>) -> Result<(), JournalError> {
+    match noted {
+        Some(next) if found != Some(next) => {
+            let state = if begun == Some(next) { "is empty" } else { "is gone" };
+            let reason = format!("{}, which began with it, {state}", segment::name_of(next));
+            Err(JournalError::Missing { offset: next, reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens a segment that a later one proves to have been written.

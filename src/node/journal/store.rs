@@ -7,7 +7,7 @@ use super::{
     record::{self, Link},
     recovery::{self, Opened},
     row,
-    segment::{Header, Rows, Segment},
+    segment::{Header, Rows, Segment, guarded},
     segments::Segments,
 };
 use crate::node::services::Storage;
@@ -39,7 +39,7 @@ impl Journal {
         fresh_epoch: Epoch,
         options: JournalOptions,
     ) -> Result<Opened, JournalError> {
-        recovery::open(storage, fresh_epoch, options)
+        guarded("the journal", || recovery::open(storage, fresh_epoch, options))
     }
 
     /// This life of the journal.

@@ -9,7 +9,7 @@ use super::{
     record::{Framed, Link},
     recovery::{apply, walk},
     row::{self, CandleKey},
-    segment::{Header, Segment},
+    segment::{Header, Segment, guarded},
     segments::Segments,
 };
 use crate::{
@@ -62,6 +62,11 @@ fn hex<S: Serializer>(hash: &Hash, s: S) -> Result<S::Ok, S::Error> {
 
 /// Replays a journal from its beginning, or from its oldest usable snapshot where the beginning is gone.
 pub fn verify(storage: Arc<dyn Storage>) -> Result<ReplayReport, JournalError> {
+    // closing a damaged file may panic too
+    guarded("the journal", || verify_unguarded(storage))
+}
+
+fn verify_unguarded(storage: Arc<dyn Storage>) -> Result<ReplayReport, JournalError> {
     let storage: Arc<dyn Storage> = Arc::new(ReadOnly(storage));
     let segments = Arc::new(Segments::open(Arc::clone(&storage))?);
     let headers = segments.headers()?;

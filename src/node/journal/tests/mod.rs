@@ -1,1 +1,8 @@
-//! Tests of the journal on a storage in memory.
+//! Tests of the journal on a storage in memory, driven by a real machine.
+
+mod damage;
+mod driver;
+mod format;
+mod golden;
+mod memory;
+mod recovery;

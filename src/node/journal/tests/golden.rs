@@ -1,0 +1,1 @@
+//! Journals of the past, which must replay for ever.
