@@ -9,3 +9,4 @@ pub mod venue;
 pub mod machine;
 pub mod quotes;
 pub mod node;
+pub mod gateway;

@@ -1,0 +1,134 @@
+//! The gateway: JSON frames over WebSocket, from a socket to the machine's handle and back.
+//!
+//! Bytes come in by `http`, `connection` and `frame`, meet `session` (rights, ids, limits) and
+//! `registry` (typed parameters), and become commands or questions in `methods`. Answers and events
+//! leave through `outbox`. Imports `domain` and `node`. It knows no task but its own, no clock but
+//! the runtime's, and nothing about trading: whatever a method decides, the machine decided.
+
+mod auth;
+mod connection;
+mod context;
+mod frame;
+mod http;
+mod ids;
+mod limits;
+mod methods;
+mod origin;
+mod outbox;
+mod registry;
+mod session;
+mod subscriptions;
+mod view;
+mod visibility;
+mod visitors;
+mod wire;
+
+pub use limits::Limits;
+pub use origin::OriginError;
+pub use registry::{EventKind, Method, Registry, registry};
+
+use crate::node::{
+    handle::Handle,
+    runtime::{Listener, Rt, TaskKind, timeout},
+    tokens::TokenStore,
+};
+use std::{io, sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+
+/// The protocol's version: the only one that this build speaks.
+pub const PROTOCOL: u32 = 1;
+
+/// What an operator can choose.
+#[derive(Debug, Clone, Default)]
+pub struct GatewaySettings {
+    /// Origins that may connect beside the gateway's own address, such as `https://desk.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// Names in `Host` beside the gateway's own, such as `gateway.local`.
+    pub allowed_hosts: Vec<String>,
+    pub limits: Limits,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// A configured origin is none.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// The listener has no address.
+    #[error("the listening address cannot be read: {0}")]
+    Address(io::Error),
+}
+
+/// What all connections share.
+pub(crate) struct Gateway {
+    rt: Rt,
+    handle: Handle,
+    tokens: Arc<TokenStore>,
+    limits: Limits,
+    allowlist: origin::Allowlist,
+    guard: Arc<auth::Guard>,
+    visitors: Arc<visitors::Visitors>,
+    /// Names this run of the process.
+    boot_id: String,
+}
+
+/// Serves connections until `shutdown` is sent or dropped; then every session has seen what was
+/// released and is closed with 1001.
+///
+/// # Errors
+/// Only before it serves: a configured origin that is none.
+pub async fn run(
+    rt: Rt,
+    handle: Handle,
+    tokens: Arc<TokenStore>,
+    settings: GatewaySettings,
+    mut listener: Box<dyn Listener>,
+    mut shutdown: oneshot::Receiver<()>,
+) -> Result<(), GatewayError> {
+    let address = listener.local_addr().map_err(GatewayError::Address)?;
+    let gateway = Arc::new(Gateway {
+        boot_id: random_id(&rt),
+        rt: Arc::clone(&rt),
+        handle,
+        tokens,
+        allowlist: origin::Allowlist::new(&address, &settings.allowed_origins, &settings.allowed_hosts)?,
+        guard: Arc::new(auth::Guard::new(&settings.limits)),
+        visitors: Arc::default(),
+        limits: settings.limits,
+    });
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => accept(&gateway, stream, address),
+                Err(error) => {
+                    // out of descriptors, most likely: waiting frees some
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    rt.sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let mut all_left = gateway.visitors.end_all(session::Close::SHUTDOWN);
+    if timeout(&rt, limits::SHUTDOWN_TIMEOUT, all_left.recv()).await.is_none() {
+        tracing::warn!(sessions = gateway.visitors.count(), "sessions did not end in time");
+    }
+    Ok(())
+}
+
+fn accept(gateway: &Arc<Gateway>, stream: Box<dyn crate::node::runtime::Stream>, address: String) {
+    // beyond the limit the socket is dropped: whoever floods is owed no answer
+    if let Some(place) = gateway.guard.admit(&address) {
+        let serve = http::serve(Arc::clone(gateway), stream, address, place);
+        gateway.rt.spawn("connection", TaskKind::Session, Box::pin(serve));
+    }
+}
+
+/// 16 random hexadecimal digits.
+fn random_id(rt: &Rt) -> String {
+    let mut bytes = [0; 8];
+    rt.random(&mut bytes);
+    format!("{:016x}", u64::from_be_bytes(bytes))
+}
