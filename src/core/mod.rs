@@ -5,7 +5,10 @@
 //! nothing here fails: a refusal is an output.
 
 mod account;
+mod answers;
 mod check;
+mod commands;
+mod emergency;
 mod engine;
 mod execution;
 mod idempotency;
