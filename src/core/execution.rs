@@ -3,11 +3,10 @@
 //! Takes only what `risk` approved; never asks why.
 
 use super::{
-    RiskApproved,
+    RiskApproved, Ticket,
     account::{Account, OrderRecord},
     ledger,
     market::Market,
-    risk::Ticket,
 };
 use crate::domain::{
     config::Setup,

@@ -25,4 +25,4 @@ pub use engine::{Engine, EngineInput};
 pub use risk::{CHECKS, CheckRow};
 pub use timers::Timer;
 
-pub(crate) use risk::RiskApproved;
+pub(crate) use risk::{RiskApproved, Ticket};

@@ -7,7 +7,10 @@
 //! in real time.
 
 use super::runtime::Rt;
-use crate::domain::time::{SECOND_NS, UnixNanos};
+use crate::domain::{
+    money,
+    time::{SECOND_NS, UnixNanos},
+};
 use std::{
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -40,7 +43,7 @@ impl Speed {
             return Some(Self::Max);
         }
         let value: rust_decimal::Decimal = text.parse().ok()?;
-        let milli = value.checked_mul(rust_decimal::Decimal::ONE_THOUSAND)?;
+        let milli = money::on_grid(value, rust_decimal::Decimal::new(1, 3))?;
         u64::try_from(milli).ok().filter(|m| (1..=1_000_000_000).contains(m)).map(Self::Milli)
     }
 }

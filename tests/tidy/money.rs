@@ -29,7 +29,7 @@ fn decimal_arithmetic(source: &Source) -> Vec<Violation> {
     let decimals = declared_decimals(code);
     let methods = words(code)
         .filter(|(at, word)| {
-            DECIMAL_METHODS.contains(word) || SHARED_METHODS.contains(word) && !names_an_integer(&code[..*at])
+            DECIMAL_METHODS.contains(word) || SHARED_METHODS.contains(word) && !names_an_integer(code, *at)
         })
         .map(|(at, word)| source.violation(at, format!("`{word}` beside decimals belongs into {HOME}")));
     let operators = code.match_indices(['*', '/']).filter(|(at, _)| {
@@ -43,10 +43,12 @@ fn decimal_arithmetic(source: &Source) -> Vec<Violation> {
     methods.chain(operators).collect()
 }
 
-/// Whether the statement so far names an integer type.
-fn names_an_integer(before: &str) -> bool {
-    let statement = &before[before.rfind([';', '{', '}']).map_or(0, |n| n + 1)..];
-    words(statement).any(|(_, word)| INTEGERS.contains(&word))
+/// Whether the statement around a position names an integer type.
+fn names_an_integer(code: &str, at: usize) -> bool {
+    let ends = [';', '{', '}'];
+    let start = code[..at].rfind(ends).map_or(0, |n| n + 1);
+    let end = code[at..].find(ends).map_or(code.len(), |n| at + n);
+    words(&code[start..end]).any(|(_, word)| INTEGERS.contains(&word))
 }
 
 /// Names that this file declares as `name: Decimal`.
@@ -95,6 +97,7 @@ fn planted_decimal_arithmetic_is_found() {
         ("fn f(a: Decimal, n: i64) { n * 2; &*a; (*a).x; a + a } // a * b", &[]),
         ("fn f(n: i64) { n.checked_mul(2) }", &[]),
         ("fn f(a: Decimal) { i128::from(n).checked_mul(2) }", &[]),
+        ("fn f(a: Decimal) { n.checked_mul(i128::from(2)) }", &[]),
     ] {
         assert_finds(decimal_arithmetic, "src/venue/broker.rs", text, expected);
         assert_finds(decimal_arithmetic, HOME, text, &[]);

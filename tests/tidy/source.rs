@@ -7,8 +7,6 @@ use std::{fs, path::Path};
 pub struct Source {
     /// Relative to the root of the repository, with `/`.
     pub path: String,
-    /// As it stands in the file.
-    pub text: String,
     /// Without comments and the content of strings.
     pub code: String,
     /// `code` without what is compiled for tests only.
@@ -29,7 +27,7 @@ impl Source {
     pub fn new(path: &str, text: &str) -> Self {
         let code = blank_literals(text);
         let production = if is_test_file(path) { blank(&code) } else { blank_test_items(&code) };
-        Self { path: path.to_owned(), text: text.to_owned(), code, production }
+        Self { path: path.to_owned(), code, production }
     }
 
     /// A violation at a byte position of `code` or `production`.
@@ -110,8 +108,8 @@ fn literal_end(text: &str, at: usize) -> Option<usize> {
     if rest.starts_with('"') {
         return Some(at + quoted(rest, '"'));
     }
-    if !after_word && (rest.starts_with("b\"") || rest.starts_with("c\"")) {
-        return Some(at + 1 + quoted(&rest[1..], '"'));
+    if !after_word && let Some(string) = rest.strip_prefix(['b', 'c']).filter(|rest| rest.starts_with('"')) {
+        return Some(at + 1 + quoted(string, '"'));
     }
     if !after_word && let Some(len) = raw_string(rest) {
         return Some(at + len);
