@@ -26,10 +26,13 @@ pub enum TaskKind {
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// A connection and its peer's address, without the port.
+pub type Connection = (Box<dyn Stream>, String);
+
 /// A listening socket.
 pub trait Listener: Send {
-    /// The next connection and its peer's address, without the port.
-    fn accept(&mut self) -> Pin<Box<dyn Future<Output = io::Result<(Box<dyn Stream>, String)>> + Send + '_>>;
+    /// The next connection.
+    fn accept(&mut self) -> Pin<Box<dyn Future<Output = io::Result<Connection>> + Send + '_>>;
 
     /// The address it listens on, as `host:port`.
     fn local_addr(&self) -> io::Result<String>;
