@@ -86,6 +86,18 @@ impl Machine {
     /// quiet. Time never goes back: an earlier `now` counts as the last one. Anything before the
     /// first configuration is ignored.
     pub fn step(&mut self, now: UnixNanos, input: &Input, out: &mut Outputs) {
+        self.step_watched(now, input, out, |_| {});
+    }
+
+    /// `step`, and after each quote that was used, when all is quiet again, `watch` sees the machine:
+    /// four times for a bar.
+    pub fn step_watched(
+        &mut self,
+        now: UnixNanos,
+        input: &Input,
+        out: &mut Outputs,
+        mut watch: impl FnMut(&Self),
+    ) {
         out.clear();
         let now = now.max(self.now);
         if let Input::Config(config) = input {
@@ -93,19 +105,19 @@ impl Machine {
             self.configure(now, config, out);
         } else if self.config.is_some() {
             self.fire_deadlines(now, out);
-            self.dispatch(now, input, out);
+            self.dispatch(now, input, out, &mut watch);
         }
         self.seal(out);
     }
 
-    fn dispatch(&mut self, now: UnixNanos, input: &Input, out: &mut Outputs) {
+    fn dispatch(&mut self, now: UnixNanos, input: &Input, out: &mut Outputs, watch: &mut impl FnMut(&Self)) {
         match input {
             Input::Config(_) | Input::Wake => {}
             Input::Gateway(state) => self.apply(now, EngineInput::Gateway(*state), out),
             Input::Quote { instrument, bid, ask } => {
-                self.quote(now, *instrument, Quote { bid: *bid, ask: *ask }, QuoteKind::Tick, out);
+                self.quote(now, *instrument, Quote { bid: *bid, ask: *ask }, QuoteKind::Tick, out, watch);
             }
-            Input::Bar(bar) => self.bar(now, bar, out),
+            Input::Bar(bar) => self.bar(now, bar, out, watch),
             Input::Command(command) => self.apply(now, EngineInput::Command(command), out),
             Input::ClockSuspect { suspect } => self.apply(now, EngineInput::ClockSuspect(*suspect), out),
             Input::EndOfData => {
@@ -143,6 +155,7 @@ impl Machine {
         quote: Quote,
         kind: QuoteKind,
         out: &mut Outputs,
+        watch: &mut impl FnMut(&Self),
     ) {
         let known = self.config.as_ref().is_some_and(|c| instrument.index() < c.instruments.len());
         if !known || self.engine.screen(quote, out).is_err() {
@@ -151,16 +164,17 @@ impl Machine {
         self.venue.quote(now, instrument, quote, kind, &mut self.reports);
         self.carry_out(now, out);
         self.apply(now, EngineInput::Quote(instrument, quote), out);
+        watch(self);
     }
 
     /// A bar: four quotes at their own instants, with the deadlines between them (EX05).
-    fn bar(&mut self, now: UnixNanos, bar: &Bar, out: &mut Outputs) {
+    fn bar(&mut self, now: UnixNanos, bar: &Bar, out: &mut Outputs, watch: &mut impl FnMut(&Self)) {
         self.bars += 1;
         for leg in self.venue.begin_bar(bar) {
             let at = now.max(now.plus(leg.after_ns));
             self.fire_deadlines(at, out);
             let kind = if leg.path { QuoteKind::BarPath } else { QuoteKind::BarOpen };
-            self.quote(at, bar.instrument, leg.quote, kind, out);
+            self.quote(at, bar.instrument, leg.quote, kind, out, watch);
             if !leg.path {
                 self.venue.after_bar_open();
             }
