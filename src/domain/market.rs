@@ -5,7 +5,6 @@ use super::{
     order::Side,
     time::{DAY_NS, HOUR_NS, MINUTE_NS, UnixNanos},
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -94,7 +93,7 @@ pub enum BarPolicy {
 }
 
 /// A candle's length, as on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Timeframe {
     #[serde(rename = "1m")]
     M1,

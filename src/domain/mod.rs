@@ -6,6 +6,7 @@
 pub mod account;
 pub mod calendar;
 pub mod config;
+pub mod distance;
 pub mod exposure;
 pub mod id;
 pub mod instrument;
