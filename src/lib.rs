@@ -8,5 +8,6 @@ pub mod core;
 pub mod venue;
 pub mod machine;
 pub mod quotes;
+pub mod backtest;
 pub mod node;
 pub mod gateway;

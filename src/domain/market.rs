@@ -5,6 +5,7 @@ use super::{
     order::Side,
     time::{DAY_NS, HOUR_NS, MINUTE_NS, UnixNanos},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -93,7 +94,7 @@ pub enum BarPolicy {
 }
 
 /// A candle's length, as on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Timeframe {
     #[serde(rename = "1m")]
     M1,
