@@ -11,3 +11,5 @@ pub mod quotes;
 pub mod backtest;
 pub mod node;
 pub mod gateway;
+pub mod serve;
+pub mod cli;

@@ -84,7 +84,7 @@ impl Clock {
     pub fn replay(rt: Rt, reached: UnixNanos, speed: Speed, next: Option<UnixNanos>) -> Self {
         // a fresh machine has reached nothing: its time begins just before the first stamp
         let reached = match next {
-            Some(first) if reached == UnixNanos::ZERO => first.plus(-1),
+            Some(first) if reached <= UnixNanos::ZERO => first.plus(-1),
             _ => reached,
         };
         let replay = Replay { origin: reached, origin_mono: rt.mono(), speed, next };
@@ -259,5 +259,104 @@ impl Replay {
         let at = self.origin.plus(i64::try_from(passed).unwrap_or(i64::MAX));
         // strictly before the row, so that what enters meanwhile stands before it (EX14)
         self.next.map_or(at, |next| at.min(next.plus(-1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = SECOND_NS;
+    const HOUR: i64 = 3_600 * S;
+
+    /// Reads a live clock at (wall, monotonic) pairs, in seconds and nanoseconds.
+    struct Bench {
+        live: Live,
+        floor: UnixNanos,
+    }
+
+    impl Bench {
+        fn at(wall_ns: i64) -> Self {
+            Self { live: Live::new(UnixNanos(wall_ns), 0), floor: UnixNanos(i64::MIN) }
+        }
+
+        #[track_caller]
+        fn check(&mut self, wall_ns: i64, mono_ns: i64, shows_ns: i64, suspect: bool) {
+            let mono = u64::try_from(mono_ns).expect("monotonic time is positive");
+            let (at, is_suspect) = self.live.read(UnixNanos(wall_ns), mono, self.floor);
+            assert_eq!((at.0, is_suspect), (shows_ns, suspect), "wall {wall_ns} mono {mono_ns}");
+        }
+    }
+
+    #[test]
+    fn a_live_clock_runs_on_monotonic_time() {
+        let mut bench = Bench::at(HOUR);
+        bench.check(HOUR + 5 * S, 5 * S, HOUR + 5 * S, false);
+    }
+
+    #[test]
+    fn a_small_gap_is_slewed_at_500_ppm_in_both_directions() {
+        for sign in [1, -1] {
+            let mut bench = Bench::at(HOUR);
+            let gap = sign * S / 2;
+            // 0.5 s take 1,000 s to correct
+            bench.check(HOUR + 10 * S + gap, 10 * S, HOUR + 10 * S + sign * S / 200, false);
+            bench.check(HOUR + 999 * S + gap, 999 * S, HOUR + 999 * S + sign * 999 * S / 2_000, false);
+            bench.check(HOUR + 1_001 * S + gap, 1_001 * S, HOUR + 1_001 * S + gap, false);
+        }
+    }
+
+    #[test]
+    fn a_jump_is_not_followed_and_makes_the_clock_suspect_until_it_has_healed_for_a_while() {
+        for jump in [HOUR, -HOUR / 2] {
+            let mut bench = Bench::at(HOUR);
+            bench.check(HOUR + S + jump, S, HOUR + S, true);
+            bench.check(HOUR + 500 * S + jump, 500 * S, HOUR + 500 * S, true);
+            bench.check(HOUR + 501 * S, 501 * S, HOUR + 501 * S, true);
+            bench.check(HOUR + 510 * S, 510 * S, HOUR + 510 * S, true);
+            bench.check(HOUR + 511 * S, 511 * S, HOUR + 511 * S, false);
+        }
+    }
+
+    #[test]
+    fn stamps_from_before_a_restart_that_lie_ahead_make_the_clock_suspect() {
+        let mut bench = Bench::at(HOUR);
+        bench.floor = UnixNanos(HOUR + 10 * S);
+        bench.check(HOUR + S, S, HOUR + S, true);
+        bench.check(HOUR + 9 * S, 9 * S, HOUR + 9 * S, true);
+        bench.check(HOUR + 19 * S, 19 * S, HOUR + 19 * S, false);
+    }
+
+    #[test]
+    fn a_replay_runs_at_its_speed_and_stops_before_the_next_row() {
+        let origin = UnixNanos(HOUR);
+        let next = Some(UnixNanos(HOUR + 60 * S));
+        for (speed, mono_ns, shows_ns) in [
+            (Speed::REAL, 30 * S, HOUR + 30 * S),
+            (Speed::Milli(60_000), S / 2, HOUR + 30 * S),
+            (Speed::Milli(500), 60 * S, HOUR + 30 * S),
+            (Speed::REAL, 61 * S, HOUR + 60 * S - 1),
+            (Speed::Max, 30 * S, HOUR),
+        ] {
+            let replay = Replay { origin, origin_mono: 0, speed, next };
+            let shows = replay.read(u64::try_from(mono_ns).expect("positive"), origin);
+            assert_eq!(shows.0, shows_ns, "{speed:?} after {mono_ns}");
+        }
+    }
+
+    #[test]
+    fn speeds_are_read_exactly() {
+        for (text, speed) in [
+            ("max", Some(Speed::Max)),
+            ("1", Some(Speed::REAL)),
+            ("0.5", Some(Speed::Milli(500))),
+            ("3600", Some(Speed::Milli(3_600_000))),
+            ("0", None),
+            ("-1", None),
+            ("0.0001", None),
+            ("fast", None),
+        ] {
+            assert_eq!(Speed::parse(text), speed, "{text}");
+        }
     }
 }

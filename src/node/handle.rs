@@ -185,6 +185,11 @@ impl Handle {
         self.wait(answer, "may_have_executed").await
     }
 
+    /// Whether the writer is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lanes.control.is_closed()
+    }
+
     /// Lets the writer commit what it has, store a snapshot and end.
     pub(crate) async fn stop(&self) {
         let (reply, stopped) = oneshot::channel();

@@ -59,7 +59,7 @@ impl Request {
 
 /// Market data on its way to the writer.
 #[derive(Debug, Clone)]
-pub(super) struct MarketInput {
+pub(crate) struct MarketInput {
     pub input: Input,
     /// Set by a replay.
     pub row: Option<Row>,
@@ -67,7 +67,7 @@ pub(super) struct MarketInput {
 
 /// Where a replay's row stands in time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub at: UnixNanos,
     /// The stamp of the row after it.
     pub next: Option<UnixNanos>,
@@ -146,5 +146,59 @@ fn take<T, U>(lane: &mut mpsc::Receiver<T>, into: &mut Vec<U>, max: usize, wrap:
         && let Ok(item) = lane.try_recv()
     {
         into.push(wrap(item));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question() -> Request {
+        Request::Query { query: Query::Accounts, reply: oneshot::channel().0 }
+    }
+
+    fn stop() -> Request {
+        Request::Stop { reply: oneshot::channel().0 }
+    }
+
+    fn quote() -> MarketInput {
+        MarketInput { input: Input::Wake, row: None }
+    }
+
+    /// The lanes' content as letters: control, requests, market.
+    fn letters(batch: &[Entry]) -> String {
+        let letter = |entry: &Entry| match entry {
+            Entry::Request(Request::Stop { .. }) => 'c',
+            Entry::Request(_) => 'r',
+            Entry::Market(_) => 'm',
+        };
+        batch.iter().map(letter).collect()
+    }
+
+    #[test]
+    fn a_batch_takes_control_first_and_quotes_last() {
+        let (senders, market, mut lanes) = lanes();
+        for _ in 0..2 {
+            assert!(market.try_send(quote()).is_ok());
+            assert!(senders.commands.try_send(question()).is_ok());
+            assert!(senders.control.try_send(stop()).is_ok());
+        }
+        let mut batch = Vec::new();
+        lanes.fill(&mut batch);
+        assert_eq!(letters(&batch), "ccrrmm");
+    }
+
+    #[test]
+    fn gw09_a_flood_of_requests_fills_no_more_than_a_batch_and_leaves_room_for_quotes() {
+        let (senders, market, mut lanes) = lanes();
+        while senders.commands.try_send(question()).is_ok() {}
+        while market.try_send(quote()).is_ok() {}
+        assert!(senders.control.try_send(stop()).is_ok(), "the control lane has its own room");
+        let mut batch = Vec::new();
+        lanes.fill(&mut batch);
+        let letters = letters(&batch);
+        assert_eq!(letters.len(), BATCH_MAX);
+        assert!(letters.starts_with('c'));
+        assert_eq!(letters.matches('m').count(), MARKET_SHARE);
     }
 }

@@ -94,12 +94,12 @@ pub struct NodeStatus {
 }
 
 /// Where the writer and the feed leave how they are. Held only for the length of a copy.
-pub(super) struct StatusBoard {
+pub(crate) struct StatusBoard {
     board: Mutex<Board>,
 }
 
 /// The board's content.
-pub(super) struct Board {
+pub(crate) struct Board {
     pub state: NodeState,
     pub started_at: UnixNanos,
     pub started_mono: u64,

@@ -284,3 +284,72 @@ fn parse(bytes: &[u8]) -> Result<Vec<Entry>, TokenError> {
 fn names(scopes: &BTreeSet<Scope>) -> String {
     scopes.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::host::{PrivateFiles, TokioRuntime};
+    use std::{os::unix::fs::PermissionsExt, path::Path};
+
+    fn open(directory: &Path) -> TokenStore {
+        let files = Arc::new(PrivateFiles::new(directory));
+        TokenStore::open(Arc::new(TokioRuntime::new()), files).expect("the directory can be written")
+    }
+
+    fn read(directory: &Path, name: &str) -> String {
+        std::fs::read_to_string(directory.join(name)).expect("the file is there")
+    }
+
+    #[test]
+    fn the_first_start_leaves_one_operator_token_for_the_owner_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(directory.path());
+        let token = read(directory.path(), OPERATOR_TOKEN);
+        let mode =
+            std::fs::metadata(directory.path().join(OPERATOR_TOKEN)).expect("it is there").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+        let token = token.trim();
+        assert_eq!((token.len(), &token[..3]), (46, "gw_"));
+        let principal = store.find(token).expect("it is known");
+        assert_eq!((principal.name.as_str(), principal.role), ("operator-1", Role::Operator));
+        assert_eq!((principal.scopes, principal.accounts), (Scope::ALL.into(), Accounts::All));
+    }
+
+    #[test]
+    fn tokens_survive_a_restart_and_are_not_stored() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let only = AccountId::new("paper-1").expect("an id");
+        let accounts = Accounts::Only([only.clone()].into());
+        let token = open(directory.path())
+            .issue(Role::Viewer, BTreeSet::new(), accounts)
+            .expect("a viewer may have all that a viewer may");
+        assert!(!read(directory.path(), STORE).contains(&token[3..]));
+        let first = read(directory.path(), OPERATOR_TOKEN);
+        let store = open(directory.path());
+        assert_eq!(read(directory.path(), OPERATOR_TOKEN), first, "only the first start makes one");
+        let principal = store.find(&token).expect("it is known after a restart");
+        assert_eq!((principal.name.as_str(), principal.scopes), ("viewer-2", [Scope::Read].into()));
+        assert!(principal.accounts.allows(&only));
+        assert!(!principal.accounts.allows(&AccountId::new("paper-2").expect("an id")));
+    }
+
+    #[test]
+    fn gw04_what_is_not_a_token_is_nobody() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(directory.path());
+        let token = read(directory.path(), OPERATOR_TOKEN);
+        let token = token.trim();
+        for wrong in ["", "gw_", &token[..45], &token.to_uppercase(), &format!("{token} ")] {
+            assert_eq!(store.find(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_viewer_is_not_granted_more_than_reading() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let error = open(directory.path())
+            .issue(Role::Viewer, [Scope::Read, Scope::Trade].into(), Accounts::All)
+            .expect_err("a viewer may not trade");
+        assert_eq!(error.to_string(), "a viewer token cannot have the scope `trade`; allowed: read");
+    }
+}

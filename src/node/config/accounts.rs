@@ -79,8 +79,8 @@ fn account(table: &Table<'_>) -> Result<AccountConfig, ConfigError> {
             .unwrap_or(Currency::USD),
         leverage: whole(table, "leverage", 1, LEVERAGE_MAX)?.unwrap_or(LEVERAGE),
         position_mode: PositionMode::Hedging,
-        deposit: amount(table, "deposit")?.unwrap_or(DEPOSIT),
-        commission_per_lot: amount(table, "commission_per_lot")?.unwrap_or_default(),
+        deposit: amount(table, "deposit", Decimal::ZERO)?.unwrap_or(DEPOSIT),
+        commission_per_lot: amount(table, "commission_per_lot", Decimal::ZERO)?.unwrap_or_default(),
         allowed_symbols: symbols(table)?,
         limits: table.table("risk", limits)?.unwrap_or_default(),
     })

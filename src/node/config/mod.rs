@@ -9,6 +9,8 @@ mod error;
 mod feed;
 mod gateway;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ConfigError, Place};
 pub use feed::{FeedSection, FeedSpec, ReplaySpec, SpecError};
@@ -24,6 +26,9 @@ use table::{Document, Table};
 
 /// A quote of a live feed older than this is stale.
 const QUOTE_MAX_AGE_MS: u64 = 60_000;
+
+/// The largest amount of money that a file may name.
+const AMOUNT_MAX: u64 = 1_000_000_000_000_000;
 
 /// The content of `lockstep.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +81,7 @@ impl FileConfig {
 fn limits(table: &Table<'_>) -> Result<Limits, ConfigError> {
     Ok(Limits {
         max_positions: whole(table, "max_positions", 1, 100_000)?,
-        max_daily_loss: amount(table, "max_daily_loss")?.filter(|limit| !limit.is_zero()),
+        max_daily_loss: amount(table, "max_daily_loss", Decimal::new(1, 2))?,
     })
 }
 
@@ -94,11 +99,11 @@ fn whole<T: TryFrom<u64>>(
     })
 }
 
-/// An amount of money, not negative.
-fn amount(table: &Table<'_>, key: &'static str) -> Result<Option<Decimal>, ConfigError> {
-    const GREATEST: Decimal = Decimal::from_parts(2_764_472_320, 232_830, 0, false, 0); // 1e15
-    table.number(key, "an amount such as \"500\" or \"0.25\", not negative, at most 1e15", |text| {
+/// An amount of money from `least` on.
+fn amount(table: &Table<'_>, key: &'static str, least: Decimal) -> Result<Option<Decimal>, ConfigError> {
+    let greatest = Decimal::from(AMOUNT_MAX);
+    table.number(key, format!("an amount from {least} to {greatest}, such as \"500\""), |text| {
         let amount: Decimal = text.parse().ok()?;
-        (!amount.is_sign_negative() && amount <= GREATEST).then_some(amount)
+        (least..=greatest).contains(&amount).then_some(amount)
     })
 }

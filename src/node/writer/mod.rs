@@ -10,7 +10,10 @@ mod recovery;
 mod shadow;
 mod start;
 
-pub(crate) use start::{Node, start};
+#[cfg(test)]
+mod tests;
+
+pub(crate) use start::{Ended, Node, start};
 
 use self::{alarm::Alarm, outbox::Outbox, recovery::FailedCommit, shadow::ShadowTask};
 use super::{
@@ -171,8 +174,8 @@ impl Writer {
                 self.apply_command(*request, prior, reply);
             }
             Entry::Request(Request::Query { query, reply }) => {
-                let cursor = self.cursor();
-                let answer = self.machine.query(&query).map(|answer| (answer, cursor));
+                let (now, cursor) = (self.shared.clock.read().now, self.cursor());
+                let answer = self.machine.query_at(now, &query).map(|answer| (answer, cursor));
                 self.outbox.answers.push((reply, answer));
             }
             Entry::Request(Request::Node { input, reply }) => {

@@ -27,8 +27,25 @@ pub(crate) struct Node {
     pub market: mpsc::Sender<MarketInput>,
     pub clock: Arc<Clock>,
     pub board: Arc<StatusBoard>,
-    /// How the writer ended.
-    pub ended: oneshot::Receiver<Result<(), WriterError>>,
+    pub ended: Ended<Result<(), WriterError>>,
+}
+
+/// How a task ended, told once.
+pub(crate) struct Ended<T>(Option<oneshot::Receiver<T>>);
+
+impl<T> Ended<T> {
+    /// The task's end and the watcher's.
+    pub fn channel() -> (oneshot::Sender<T>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(Some(receiver)))
+    }
+
+    /// Waits for it. `None` if it was told before, or if the task is gone without saying.
+    pub async fn take(&mut self) -> Option<T> {
+        let result = self.0.as_mut()?.await.ok();
+        self.0 = None;
+        result
+    }
 }
 
 /// Starts the writer on what was recovered.
@@ -91,7 +108,7 @@ pub(crate) fn start(
         woken_for: None,
         stop: None,
     };
-    let (sender, ended) = oneshot::channel();
+    let (sender, ended) = Ended::channel();
     let run = async move {
         // whoever waited for the end may be gone
         let _ = sender.send(writer.run().await);

@@ -1,0 +1,223 @@
+//! Files as people write them, right and wrong.
+
+use super::*;
+use crate::{domain::money::Currency, node::clock::Speed};
+
+fn parse(text: &str) -> Result<FileConfig, ConfigError> {
+    FileConfig::parse("lockstep.toml", text, &|name| {
+        [("DEPOSIT", "2500.50"), ("BIND", "127.0.0.1:0"), ("SECRET", "hunter2")]
+            .iter()
+            .find_map(|(known, value)| (*known == name).then(|| (*value).to_owned()))
+    })
+}
+
+#[track_caller]
+fn check_error(text: &str, expected: &str) {
+    let error = parse(text).expect_err("this file is wrong");
+    assert_eq!(error.to_string(), expected, "{text}");
+}
+
+#[test]
+fn no_file_and_an_empty_file_are_the_safe_defaults() {
+    let config = parse("").expect("an empty file is right");
+    assert_eq!(config, FileConfig::default());
+    assert_eq!(config.gateway.bind, "127.0.0.1:18789");
+    let [account] = &config.accounts[..] else { panic!("one account") };
+    assert_eq!((account.id.as_str(), account.connector.as_str()), ("paper-1", "paper"));
+    assert_eq!((account.deposit, account.leverage), (Decimal::from(10_000), 100));
+    let symbols = config.to_config(Vec::new(), true).instruments;
+    assert_eq!(symbols.len(), 6);
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = parse(
+        r#"
+        [gateway]
+        bind = "${BIND}"
+        insecure = true
+        allowed_origins = ["https://desk.example.org"]
+        allowed_hosts = ["desk.example.org"]
+        unauthenticated_sockets = 8
+        unauthenticated_sockets_per_address = 2
+        connect_timeout_ms = 5_000
+        requests_in_flight = 16
+        ping_interval_ms = 1_000
+        dead_after_ms = 3_000
+
+        [feed]
+        source = "replay:GBPUSD.csv,ask=GBPUSD_ask.csv,tz=Europe/London"
+        speed = 0.5
+        quote_max_age_ms = 5000
+
+        [risk]
+        max_positions = 10
+        max_daily_loss = "500"
+
+        [[accounts]]
+        id = "main"
+        label = "Main account"
+        mode = "paper"
+        connector = "paper"
+        currency = "EUR"
+        leverage = "30"
+        position_mode = "hedging"
+        deposit = "${DEPOSIT}"
+        commission_per_lot = 3.5
+        allowed_symbols = ["EURUSD", "XAUUSD"]
+        [accounts.risk]
+        max_positions = 2
+
+        [[accounts]]
+        id = "second"
+        "#,
+    )
+    .expect("this file is right");
+    assert_eq!(config.gateway.bind, "127.0.0.1:0");
+    assert_eq!(config.gateway.requests_in_flight, Some(16));
+    assert_eq!(config.feed.speed, Some(Speed::Milli(500)));
+    let Some(FeedSpec::Replay(replay)) = &config.feed.source else { panic!("a replay") };
+    assert_eq!(replay.zone.as_deref(), Some("Europe/London"));
+    assert_eq!(config.limits.max_daily_loss, Some(Decimal::from(500)));
+    let [main, second] = &config.accounts[..] else { panic!("two accounts") };
+    assert_eq!(main.deposit, Decimal::new(250_050, 2));
+    assert_eq!((main.leverage, main.currency), (30, Currency::new("EUR").expect("a code")));
+    assert_eq!(main.limits.max_positions, Some(2));
+    assert_eq!((second.label.as_str(), second.leverage), ("second", 100));
+    let machine = config.to_config(Vec::new(), true);
+    assert_eq!((machine.accounts.len(), machine.quote_max_age_ms), (2, 5_000));
+    assert_eq!(config.to_config(Vec::new(), false).quote_max_age_ms, 0, "a recording does not go stale");
+}
+
+#[test]
+fn errors_name_file_line_and_key() {
+    for (text, expected) in [
+        (
+            "[gateway]\nbnid = \"127.0.0.1:1\"\n",
+            "lockstep.toml:2: gateway.bnid: there is no such key; did you mean `bind`?",
+        ),
+        ("[zebra]\n", "lockstep.toml:1: zebra: there is no such key"),
+        (
+            "[[accounts]]\nid = \"a\"\n\n[accounts.risk]\nmax_daily_los = 3\n",
+            "lockstep.toml:5: accounts[0].risk.max_daily_los: there is no such key; did you mean `max_daily_loss`?",
+        ),
+        (
+            "[[accounts]]\nid = \"a\"\nleverage = 0\n",
+            "lockstep.toml:3: accounts[0].leverage: 0 is not a whole number from 1 to 10000",
+        ),
+        (
+            "[[accounts]]\nid = \"a\"\ndeposit = \"many\"\n",
+            "lockstep.toml:3: accounts[0].deposit: \"many\" is not an amount from 0 to 1000000000000000, \
+             such as \"500\"",
+        ),
+        (
+            "[risk]\nmax_daily_loss = -1\n",
+            "lockstep.toml:2: risk.max_daily_loss: -1 is not an amount from 0.01 to 1000000000000000, \
+             such as \"500\"",
+        ),
+        (
+            "[[accounts]]\nid = \"a b\"\n",
+            "lockstep.toml:2: accounts[0].id: \"a b\" is not an id: 1 to 64 of A-Z a-z 0-9 _ . : -",
+        ),
+        (
+            "\n[[accounts]]\nlabel = \"x\"\n",
+            "lockstep.toml:2: accounts[0].id: missing; it takes an id: 1 to 64 of A-Z a-z 0-9 _ . : -",
+        ),
+        (
+            "[[accounts]]\nid = \"a\"\n[[accounts]]\nid = \"b\"\n[[accounts]]\nid = \"a\"\n",
+            "lockstep.toml:6: accounts[2].id: the account `a` is there already, in line 2",
+        ),
+        (
+            "[[accounts]]\nid = \"a\"\nposition_mode = \"netting\"\n",
+            "lockstep.toml:3: accounts[0].position_mode: `netting` is not available in this version; \
+             available: hedging",
+        ),
+        (
+            "[[accounts]]\nid = \"a\"\nconnector = \"mt5\"\n",
+            "lockstep.toml:3: accounts[0].connector: `mt5` is not available in this version; available: paper",
+        ),
+        (
+            "[[accounts]]\nid = \"a\"\nmode = \"live\"\n",
+            "lockstep.toml:3: accounts[0].mode: `live` is not available in this version; available: paper",
+        ),
+        (
+            "[[accounts]]\nid = \"a\"\nallowed_symbols = [\"EURUSD\",\n \"GPBUSD\"]\n",
+            "lockstep.toml:4: accounts[0].allowed_symbols: \"GPBUSD\" is not one of EURUSD, GBPUSD, USDJPY, \
+             XAUUSD, BTCUSD, ETHUSD; did you mean `GBPUSD`?",
+        ),
+        (
+            "[gateway]\nbind = 18789\n",
+            "lockstep.toml:2: gateway.bind: 18789 is not an address such as \"127.0.0.1:18789\"",
+        ),
+        (
+            "[gateway]\ninsecure = \"perhaps\"\n",
+            "lockstep.toml:2: gateway.insecure: \"perhaps\" is not true or false",
+        ),
+        (
+            "[feed]\nsource = \"bloomberg\"\n",
+            "lockstep.toml:2: feed.source: \"bloomberg\" is not synthetic or \
+             replay:FILE[,ask=FILE][,symbol=S][,tz=Z]",
+        ),
+        ("[feed]\nspeed = 0\n", "lockstep.toml:2: feed.speed: 0 is not a positive number or \"max\""),
+        (
+            "accounts = 3\n",
+            "lockstep.toml:1: accounts: 3 is not a list of tables: write [[accounts]] before each",
+        ),
+        ("[gateway\n", "lockstep.toml:1: not valid TOML: unclosed table, expected `]`"),
+        (
+            "[[accounts]]\nid = \"${ACCOUNT}\"\n",
+            "lockstep.toml:2: accounts[0].id: the environment variable `ACCOUNT` is not set",
+        ),
+    ] {
+        check_error(text, expected);
+    }
+}
+
+#[test]
+fn gw11_a_wrong_value_from_the_environment_is_not_shown() {
+    check_error(
+        "[[accounts]]\nid = \"a\"\nleverage = \"${SECRET}\"\n",
+        "lockstep.toml:3: accounts[0].leverage: \"${SECRET}\" is not a whole number from 1 to 10000",
+    );
+}
+
+#[test]
+fn only_loopback_addresses_are_loopback() {
+    for (bind, loopback) in [
+        ("127.0.0.1:18789", true),
+        ("localhost:0", true),
+        ("[::1]:80", true),
+        ("127.8.8.8:80", true),
+        ("0.0.0.0:18789", false),
+        ("[::]:18789", false),
+        ("192.168.1.2:80", false),
+        ("example.org:80", false),
+    ] {
+        let section = GatewaySection { bind: bind.to_owned(), ..GatewaySection::default() };
+        assert!(section.has_valid_bind(), "{bind}");
+        assert_eq!(section.is_loopback(), loopback, "{bind}");
+    }
+}
+
+#[test]
+fn feeds_are_named_on_one_line() {
+    for (text, expected) in [
+        (
+            "replay:",
+            "`replay:` is not a feed: no file; use synthetic or replay:FILE[,ask=FILE][,symbol=S][,tz=Z]",
+        ),
+        (
+            "replay:a.csv,zone=UTC",
+            "`replay:a.csv,zone=UTC` is not a feed: `zone=UTC` is not ask=FILE, symbol=S or tz=Z; use synthetic or \
+             replay:FILE[,ask=FILE][,symbol=S][,tz=Z]",
+        ),
+        (
+            "csv:a",
+            "`csv:a` is not a feed: no such kind; use synthetic or replay:FILE[,ask=FILE][,symbol=S][,tz=Z]",
+        ),
+    ] {
+        assert_eq!(FeedSpec::parse(text).expect_err("wrong").to_string(), expected);
+    }
+    let spec = FeedSpec::parse("replay:dir/a.csv,symbol=EURUSD").expect("a feed");
+    assert_eq!(spec.to_string(), "replay:dir/a.csv");
+}
