@@ -124,7 +124,9 @@ impl Overlay {
         }
         let mut block = vec![0; BLOCK as usize];
         let shown = changes.inner_len.saturating_sub(number * BLOCK).min(BLOCK) as usize;
-        self.inner.read(number * BLOCK, &mut block[..shown])?;
+        if shown > 0 {
+            self.inner.read(number * BLOCK, &mut block[..shown])?;
+        }
         Ok(block)
     }
 }
@@ -187,4 +189,69 @@ impl StorageBackend for Overlay {
     }
 
     locks_of!(inner);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+    use redb::backends::InMemoryBackend;
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Write(u64, Vec<u8>),
+        SetLen(u64),
+        Read(u64, usize),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            (0..20_000_u64, vec(1_u8.., 1..9_000)).prop_map(|(at, bytes)| Op::Write(at, bytes)),
+            (0..20_000_u64).prop_map(Op::SetLen),
+            (0..20_000_u64, 0..9_000_usize).prop_map(|(at, len)| Op::Read(at, len)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_overlay_reads_like_the_file_and_leaves_it_alone(
+            below in vec(any::<u8>(), 0..15_000), ops in vec(op(), 1..20),
+        ) {
+            let inner = InMemoryBackend::new();
+            inner.set_len(below.len() as u64).expect("memory");
+            inner.write(0, &below).expect("memory");
+            let len = below.len() as u64;
+            let changes = Mutex::new(Changes { len, inner_len: len, blocks: BTreeMap::new() });
+            let overlay = Overlay { inner: Box::new(inner), changes };
+            let mut model = below.clone();
+            for op in ops {
+                match op {
+                    Op::Write(at, bytes) => {
+                        // redb writes within the length that it has set
+                        let room = model.len().saturating_sub(at as usize).min(bytes.len());
+                        if room > 0 {
+                            overlay.write(at, &bytes[..room]).expect("in range");
+                            model[at as usize..at as usize + room].copy_from_slice(&bytes[..room]);
+                        }
+                    }
+                    Op::SetLen(len) => {
+                        overlay.set_len(len).expect("memory");
+                        model.resize(len as usize, 0);
+                    }
+                    Op::Read(at, len) => {
+                        let mut out = vec![0; len];
+                        let read = overlay.read(at, &mut out);
+                        match model.get(at as usize..at as usize + len) {
+                            Some(expected) => prop_assert_eq!(read.map(|()| out).expect("in range"), expected),
+                            None => prop_assert!(read.is_err()),
+                        }
+                    }
+                }
+                prop_assert_eq!(overlay.len().expect("memory"), model.len() as u64);
+            }
+            let mut untouched = vec![0; below.len()];
+            overlay.inner.read(0, &mut untouched).expect("in range");
+            prop_assert_eq!(untouched, below);
+        }
+    }
 }

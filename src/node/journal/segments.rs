@@ -2,6 +2,7 @@
 
 use super::{
     StoredEvent,
+    backend::ReadOnly,
     error::JournalError,
     segment::{self, Header, Segment},
 };
@@ -18,6 +19,8 @@ const OPEN_AT_MOST: usize = 8;
 #[derive(Debug)]
 pub(super) struct Segments {
     storage: Arc<dyn Storage>,
+    /// The same, for the segments that are complete: nothing writes to them again.
+    complete: ReadOnly,
     /// The last segment's first record, if nothing was committed to it.
     begun: Option<u64>,
     state: RwLock<State>,
@@ -39,6 +42,7 @@ impl Segments {
     /// Opens the newest segment, which keeps other processes away, and reads where each of the others
     /// begins. A last segment that was begun and never committed does not count.
     pub fn open(storage: Arc<dyn Storage>) -> Result<Self, JournalError> {
+        let complete = ReadOnly(Arc::clone(&storage));
         let mut firsts = list(&*storage)?;
         let mut newest = None;
         let mut begun = None;
@@ -55,7 +59,7 @@ impl Segments {
         let mut follows = None;
         for &first in &firsts {
             check_follows(follows, Some(first), begun)?;
-            let segment = expect(&*storage, first)?;
+            let segment = expect(&complete, first)?;
             follows = segment.next()?;
             headers.push(segment.header());
         }
@@ -69,7 +73,7 @@ impl Segments {
             return Err(JournalError::Foreign { name: segment::name_of(foreign.first), expected, found });
         }
         let state = State { closed: false, headers, newest, older: VecDeque::new() };
-        Ok(Self { storage, begun, state: RwLock::new(state), opening: Mutex::new(()) })
+        Ok(Self { storage, complete, begun, state: RwLock::new(state), opening: Mutex::new(()) })
     }
 
     /// Removes what a crash left of a segment that was begun.
@@ -154,7 +158,7 @@ impl Segments {
         if self.reading()?.older.iter().any(|s| s.header().first == first) {
             return Ok(());
         }
-        let segment = expect(&*self.storage, first)?;
+        let segment = expect(&self.complete, first)?;
         let mut state = self.writing()?;
         state.older.push_back(segment);
         trim(&mut state);

@@ -8,9 +8,10 @@ use crate::{
     machine::Machine,
     node::{
         journal::{
-            ENGINE_VERSION, JournalError, ReplayReport,
+            ENGINE_VERSION, Epoch, Journal, JournalError, JournalOptions, ReplayReport,
             index::ORDERS,
             record::{self, Link},
+            row,
             segment::{self, CANDLES, EVENTS, META, RECORDS, SNAPSHOT, open_database},
             verify,
         },
@@ -91,12 +92,13 @@ fn a_flip_in_the_file_where_a_record_lies_is_named_closed_or_killed() {
     driver.run(&script(), 16);
     let killed = storage.after_kill();
     drop(driver);
-    for sound in [storage, killed] {
+    let last = script().len() as u64;
+    for (sound, offset) in [(&storage, 100), (&storage, last), (&killed, 100), (&killed, last)] {
         let mut row = Vec::new();
-        rewrite(&sound.after_kill(), &file, RECORDS, 99, |bytes| row = bytes.clone());
+        rewrite(&sound.after_kill(), &file, RECORDS, offset as usize - 1, |bytes| row = bytes.clone());
         let image = sound.bytes(&file);
-        let places: Vec<usize> =
-            image.windows(row.len()).enumerate().filter(|(_, w)| *w == row).map(|(at, _)| at).collect();
+        // a page that was rewritten leaves its older copy behind
+        let places: Vec<usize> = (0..image.len()).filter(|at| image[*at..].starts_with(&row)).collect();
         assert!(!places.is_empty(), "the record lies in the file");
         for at in (0..row.len()).step_by(7) {
             let damaged = sound.after_kill();
@@ -106,7 +108,7 @@ fn a_flip_in_the_file_where_a_record_lies_is_named_closed_or_killed() {
             }
             damaged.put(&file, bytes);
             let error = check(&damaged).expect_err("a bit is wrong");
-            assert_eq!(error.offset(), Some(100), "byte {at}: {error}");
+            assert_eq!(error.offset(), Some(offset), "byte {at}: {error}");
             assert!(error.is_integrity());
         }
     }
@@ -235,6 +237,35 @@ fn a_flip_anywhere_in_a_file_is_noticed_or_changes_nothing() {
         }
     }
     assert!(noticed > 0);
+}
+
+#[test]
+fn a_segment_of_another_journal_and_one_of_a_later_format_are_refused() {
+    let sound = journal(60);
+    let foreign = Memory::default();
+    let options = JournalOptions { snapshot_interval: 60 };
+    let opened = Journal::open(Arc::new(foreign.clone()), Epoch(1), options).expect("the journal opens");
+    Driver::new(opened).run(&script(), 16);
+    let names = sound.list().expect("names");
+    let mixed = sound.after_kill();
+    mixed.put(&names[1], foreign.bytes(&names[1]));
+    let error = check(&mixed).expect_err("mixed");
+    assert!(matches!(&error, JournalError::Foreign { .. }), "{error}");
+    assert!(driver::open(&mixed, 60).is_err());
+}
+
+#[test]
+fn a_snapshot_of_another_state_version_stops_the_start_and_names_the_engine() {
+    let storage = journal(50);
+    let newest = storage.list().expect("names").pop().expect("a segment");
+    rewrite(&storage, &newest, SNAPSHOT, 0, |bytes| {
+        let offset = 150;
+        let (mut snapshot, _) = row::read_snapshot(offset, bytes).expect("sound");
+        snapshot.state_version += 1;
+        *bytes = row::snapshot(&snapshot, "9.9.9");
+    });
+    let error = driver::open(&storage, 50).expect_err("another version");
+    assert!(matches!(&error, JournalError::State { wrote, .. } if wrote == "9.9.9"), "{error}");
 }
 
 #[test]
