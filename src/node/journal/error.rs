@@ -24,14 +24,19 @@ pub enum JournalError {
     )]
     Storage { name: String, reason: String },
     /// There is nothing to replay.
-    #[error("there is no journal here: nothing was ever committed in this directory")]
+    #[error("there is no journal here: no file of this directory holds anything that was committed")]
     Absent,
     /// A stored record is not what was written.
     #[error("journal record {offset} is damaged: {reason}: restore the journal from a backup")]
     Record { offset: u64, reason: String },
     /// Something else that is stored is not what was written.
     #[error("{what} is damaged: {reason}: restore the journal from a backup")]
-    Row { what: String, reason: String },
+    Row {
+        what: String,
+        reason: String,
+        /// The record that it belongs to, where that is known.
+        offset: Option<u64>,
+    },
     /// The derived index is not what was written.
     #[error(
         "index.redb is damaged: {reason}: delete it, it is built again from the journal at the next start"
@@ -89,7 +94,21 @@ impl JournalError {
             | Self::Engine { offset, .. }
             | Self::Diverged { offset }
             | Self::State { offset, .. } => Some(*offset),
+            Self::Row { offset, .. } => *offset,
             _ => None,
+        }
+    }
+
+    /// The same, about a row that belongs to a record.
+    #[must_use]
+    pub(super) fn of_record(self, record: u64) -> Self {
+        match self {
+            Self::Row { what, reason, offset: None } => Self::Row {
+                what: format!("{what} (of journal record {record})"),
+                reason,
+                offset: Some(record),
+            },
+            other => other,
         }
     }
 
@@ -98,7 +117,7 @@ impl JournalError {
     }
 
     pub(super) fn row(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Row { what: what.into(), reason: reason.into() }
+        Self::Row { what: what.into(), reason: reason.into(), offset: None }
     }
 
     pub(super) fn io(name: &str, source: io::Error) -> Self {

@@ -1,6 +1,6 @@
 //! What sessions read: events, candles and archived orders; committed data only.
 
-use super::{StoredEvent, error::JournalError, index::Index, segments::Segments};
+use super::{StoredEvent, error::JournalError, index::Index, row, segments::Segments};
 use crate::domain::{
     id::{AccountId, ClientOrderId, OrderId},
     instrument::InstrumentId,
@@ -26,7 +26,8 @@ pub struct JournalReader {
 impl JournalReader {
     /// Up to `limit` events after the one of that number, in order.
     pub fn events_after(&self, number: u64, limit: usize) -> Result<Vec<StoredEvent>, JournalError> {
-        self.segments.events_after(number, limit.min(ROWS_AT_MOST))
+        let rows = self.segments.events_after(number, limit.min(ROWS_AT_MOST))?;
+        rows.iter().map(|(number, row)| row::read_event(*number, row)).collect()
     }
 
     /// The newest `limit` closed candles that open within `from ..= to`, oldest first.

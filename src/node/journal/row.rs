@@ -190,8 +190,7 @@ pub(super) fn snapshot(snapshot: &Snapshot, engine: &str) -> Vec<u8> {
 
 /// The snapshot of a stored row, and the engine that wrote it.
 pub(super) fn read_snapshot(offset: u64, row: &[u8]) -> Result<(Snapshot, String), JournalError> {
-    let damaged =
-        |reason: &str| JournalError::row(format!("the snapshot at journal record {offset}"), reason);
+    let damaged = |reason: &str| JournalError::row("the snapshot", reason).of_record(offset);
     let content = unseal(&offset.to_be_bytes(), row).ok_or_else(|| damaged("its checksum does not match"))?;
     let row: SnapshotRow = decode(content).map_err(|reason| damaged(&reason))?;
     let state_hash = hash(row.state_hash).ok_or_else(|| damaged("its hash is not 32 bytes"))?;

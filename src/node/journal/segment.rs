@@ -1,7 +1,7 @@
 //! One redb file: a run of records with their events and candles, and the snapshot it began with.
 
 use super::{
-    Epoch, FORMAT_VERSION, Snapshot, StoredEvent,
+    Epoch, FORMAT_VERSION, Snapshot,
     backend::Direct,
     error::JournalError,
     row::{self, CandleKey},
@@ -244,16 +244,13 @@ impl Segment {
         })
     }
 
-    /// Up to `limit` events from number `from` on.
-    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<StoredEvent>, JournalError> {
+    /// Up to `limit` stored events from number `from` on.
+    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, JournalError> {
         self.read(EVENTS, |t| {
             t.range(from..)
                 .map_err(|e| self.failed(e))?
                 .take(limit)
-                .map(|row| {
-                    let (key, value) = row.map_err(|e| self.failed(e))?;
-                    row::read_event(key.value(), value.value())
-                })
+                .map(|row| row.map(|(k, v)| (k.value(), v.value().to_vec())).map_err(|e| self.failed(e)))
                 .collect()
         })
     }
@@ -281,17 +278,19 @@ impl Segment {
         })
     }
 
-    /// Every candle with its key, in the keys' order.
-    pub fn all_candles(&self) -> Result<Vec<(CandleKey, Candle)>, JournalError> {
+    /// Every stored candle, in the keys' order.
+    pub fn all_candles(&self) -> Result<Vec<(CandleKey, Vec<u8>)>, JournalError> {
         self.read(CANDLES, |t| {
             t.iter()
                 .map_err(|e| self.failed(e))?
-                .map(|row| {
-                    let (key, value) = row.map_err(|e| self.failed(e))?;
-                    Ok((key.value(), row::read_candle(key.value(), value.value())?))
-                })
+                .map(|row| row.map(|(k, v)| (k.value(), v.value().to_vec())).map_err(|e| self.failed(e)))
                 .collect()
         })
+    }
+
+    /// The record after which the snapshot that it carries was taken.
+    pub fn snapshot_offset(&self) -> Result<Option<u64>, JournalError> {
+        self.read(SNAPSHOT, |t| Ok(t.last().map_err(|e| self.failed(e))?.map(|(key, _)| key.value())))
     }
 
     /// The snapshot that it carries, and the engine that wrote it.

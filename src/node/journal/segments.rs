@@ -1,7 +1,6 @@
 //! All segments of a journal: which exist, and a bounded number of them open.
 
 use super::{
-    StoredEvent,
     backend::ReadOnly,
     error::JournalError,
     segment::{self, Header, Segment},
@@ -131,18 +130,18 @@ impl Segments {
         }
     }
 
-    /// Up to `limit` events after the one of that number, in order.
-    pub fn events_after(&self, number: u64, limit: usize) -> Result<Vec<StoredEvent>, JournalError> {
+    /// Up to `limit` stored events after the one of that number, in order.
+    pub fn events_after(&self, number: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, JournalError> {
         let headers = self.headers()?;
         let mut next = number.saturating_add(1);
         let holding = headers.partition_point(|h| h.first_event <= next).saturating_sub(1);
-        let mut found: Vec<StoredEvent> = Vec::new();
+        let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
         for header in &headers[holding..] {
             if found.len() >= limit {
                 break;
             }
             found.extend(self.with(header.first, |s| s.events(next, limit - found.len()))?);
-            next = found.last().map_or(next, |e| e.number + 1);
+            next = found.last().map_or(next, |(number, _)| number + 1);
         }
         Ok(found)
     }

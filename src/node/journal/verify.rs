@@ -2,7 +2,7 @@
 //! the same again. Changes nothing, not even a file's mark of having been closed.
 
 use super::{
-    Epoch, Snapshot, StoredEvent,
+    Epoch, StoredEvent,
     backend::ReadOnly,
     error::JournalError,
     index::{self, Index},
@@ -13,10 +13,7 @@ use super::{
     segments::Segments,
 };
 use crate::{
-    domain::{
-        market::Candle,
-        message::{FeedEvent, Outputs},
-    },
+    domain::message::{FeedEvent, Outputs},
     machine::{Hash, Machine},
     node::services::Storage,
 };
@@ -91,18 +88,18 @@ fn open_index(storage: &dyn Storage, epoch: Epoch) -> Result<Option<Index>, Jour
     present.then(|| Index::open(storage, epoch)).transpose()
 }
 
-/// The replay under way.
+/// The replay under way. What belongs to a record is read after the record itself has been proved, so
+/// that the first thing that is wrong is named, by its record.
 struct Replay {
+    segments: Arc<Segments>,
     /// `None` until the first snapshot, where the beginning is gone.
     machine: Option<Machine>,
-    /// The snapshot that stands for what is gone.
-    start: Option<(Snapshot, String)>,
-    /// What the snapshots say: state hash by offset.
-    snapshots: BTreeMap<u64, Hash>,
+    /// By the record that they were taken after: the segments that carry snapshots.
+    snapshots: BTreeMap<u64, u64>,
     outputs: Outputs,
     events: EventLog,
     /// Of the segment under way, those that no record has closed yet.
-    candles: BTreeMap<CandleKey, Candle>,
+    candles: BTreeMap<CandleKey, Vec<u8>>,
     /// The index and the record that it is caught up to.
     index: Option<(Index, u64)>,
     report: ReplayReport,
@@ -111,14 +108,10 @@ struct Replay {
 impl Replay {
     fn new(segments: &Arc<Segments>, headers: &[Header], index: Option<Index>) -> Result<Self, JournalError> {
         let first = headers[0];
-        let genesis = (first.first == 1).then(Machine::new);
         let mut snapshots = BTreeMap::new();
-        let mut start = None;
         for header in headers {
-            let Some((snapshot, engine)) = segments.with(header.first, Segment::snapshot)? else { continue };
-            snapshots.insert(snapshot.offset, snapshot.state_hash);
-            if genesis.is_none() && start.is_none() && snapshot.offset + 1 >= first.first {
-                start = Some((snapshot, engine));
+            if let Some(offset) = segments.with(header.first, Segment::snapshot_offset)? {
+                snapshots.insert(offset, header.first);
             }
         }
         let fresh = Machine::new();
@@ -138,8 +131,8 @@ impl Replay {
             output_hash: fresh.output_hash(),
         };
         Ok(Self {
-            machine: genesis,
-            start,
+            segments: Arc::clone(segments),
+            machine: (first.first == 1).then_some(fresh),
             snapshots,
             outputs: Outputs::default(),
             events: EventLog::new(Arc::clone(segments), first.first_event - 1),
@@ -149,64 +142,71 @@ impl Replay {
         })
     }
 
-    /// The state after record `offset` must be the one that a snapshot there says.
+    /// The state after record `offset` must be the one of a snapshot taken there; where the beginning
+    /// is gone, the first such snapshot is the state.
     fn reach(&mut self, offset: u64) -> Result<(), JournalError> {
-        if let Some((snapshot, engine)) = self.start.take_if(|(snapshot, _)| snapshot.offset == offset) {
-            let machine = Machine::decode(snapshot.state_version, &snapshot.bytes)
-                .map_err(|source| JournalError::State { offset, wrote: engine, source })?;
-            self.machine = Some(machine);
+        let Some(&carrier) = self.snapshots.get(&offset) else { return Ok(()) };
+        let found = self.segments.with(carrier, Segment::snapshot).map_err(|e| e.of_record(offset))?;
+        let Some((snapshot, wrote)) = found else { return Ok(()) };
+        match &self.machine {
+            Some(machine) if machine.state_hash() == snapshot.state_hash => Ok(()),
+            Some(_) => {
+                let error = JournalError::row("the snapshot", "the records before it make another state");
+                Err(error.of_record(offset))
+            }
+            None => {
+                let machine = Machine::decode(snapshot.state_version, &snapshot.bytes)
+                    .map_err(|source| JournalError::State { offset, wrote, source })?;
+                while self.events.number < machine.event_count() {
+                    self.events.next()?;
+                }
+                self.machine = Some(machine);
+                Ok(())
+            }
         }
-        let (Some(machine), Some(stated)) = (&self.machine, self.snapshots.get(&offset)) else {
-            return Ok(());
-        };
-        if machine.state_hash() == *stated {
-            return Ok(());
-        }
-        let what = format!("the snapshot at journal record {offset}");
-        Err(JournalError::row(what, "the records before it make another state"))
     }
 
     fn record(&mut self, framed: &Framed) -> Result<(), JournalError> {
         let offset = framed.record.offset;
         self.report.records += 1;
         self.report.engines.insert(framed.engine.clone());
-        let stored = self.events.take(offset)?;
-        if let Some(machine) = &mut self.machine {
-            apply(machine, &framed.record, &framed.engine, &mut self.outputs)?;
-            self.compare_events(offset, &stored)?;
-            self.compare_orders(offset)?;
+        match &mut self.machine {
+            Some(machine) => {
+                apply(machine, &framed.record, &framed.engine, &mut self.outputs)?;
+                self.compare_events(offset).map_err(|e| e.of_record(offset))?;
+                self.compare_candles().map_err(|e| e.of_record(offset))?;
+                self.compare_orders(offset)?;
+            }
+            // nothing tells which of the candles these records closed
+            None => self.candles.clear(),
         }
-        self.compare_candles()?;
         self.reach(offset)
     }
 
-    fn compare_events(&self, offset: u64, stored: &[StoredEvent]) -> Result<(), JournalError> {
-        let made = &self.outputs.events;
-        let other = stored.iter().zip(made).find(|(stored, made)| {
-            *stored.name != *made.name()
-                || stored.account.as_ref() != made.account()
-                || stored.payload.as_bytes() != made.payload()
-        });
-        if let Some((stored, _)) = other {
-            let what = format!("event {} of journal record {offset}", stored.number);
-            return Err(JournalError::row(what, "the record makes another event"));
+    fn compare_events(&mut self, offset: u64) -> Result<(), JournalError> {
+        for made in &self.outputs.events {
+            let stored = self.events.next()?;
+            let same = *stored.name == *made.name()
+                && stored.journal_offset == offset
+                && stored.account.as_ref() == made.account()
+                && stored.payload.as_bytes() == made.payload();
+            if !same {
+                let what = format!("event {}", stored.number);
+                return Err(JournalError::row(what, "the record makes another event"));
+            }
         }
-        if stored.len() == made.len() {
-            return Ok(());
-        }
-        let reason = format!("{} are stored, the record makes {}", stored.len(), made.len());
-        Err(JournalError::row(format!("the events of journal record {offset}"), reason))
+        Ok(())
     }
 
     fn compare_candles(&mut self) -> Result<(), JournalError> {
-        if self.machine.is_none() {
-            self.candles.clear();
-        }
         for event in &self.outputs.feed {
             let FeedEvent::CandleClosed { instrument, timeframe, candle } = event else { continue };
             let key = row::candle_key(*instrument, *timeframe, candle.ts);
-            if self.candles.remove(&key).as_ref() != Some(candle) {
-                return Err(JournalError::row(row::candle_name(key), "the records make another candle"));
+            let stored = self.candles.remove(&key).map(|row| row::read_candle(key, &row)).transpose()?;
+            if stored != Some(*candle) {
+                let reason =
+                    if stored.is_some() { "the record makes another candle" } else { "it is missing" };
+                return Err(JournalError::row(row::candle_name(key), reason));
             }
         }
         Ok(())
@@ -228,8 +228,9 @@ impl Replay {
     }
 
     fn finish(mut self, link: Link) -> Result<ReplayReport, JournalError> {
-        if let Some(stray) = self.events.next()? {
-            return Err(JournalError::row(format!("event {}", stray.number), "no stored record made it"));
+        if self.events.ahead()?.is_some() {
+            let what = format!("event {}", self.events.number + 1);
+            return Err(JournalError::row(what, "no stored record made it"));
         }
         if let Some((index, caught_up)) = &self.index {
             let (stated, found) = index.counts()?;
@@ -242,53 +243,43 @@ impl Replay {
             || JournalError::Missing { offset: 1, reason: "and no snapshot stands for what is gone".into() };
         let machine = self.machine.ok_or_else(gone)?;
         self.report.head_offset = link.offset;
-        self.report.events = self.events.taken;
-        self.report.event_head += self.events.taken;
+        self.report.events = self.events.number - self.report.event_head;
+        self.report.event_head = self.events.number;
         self.report.state_hash = machine.state_hash();
         self.report.output_hash = machine.output_hash();
         Ok(self.report)
     }
 }
 
-/// The stored events in order, read ahead.
+/// The stored events in order, read ahead and proved one by one.
 struct EventLog {
     segments: Arc<Segments>,
-    ahead: VecDeque<StoredEvent>,
-    /// The last one that was read.
+    ahead: VecDeque<(u64, Vec<u8>)>,
+    /// The last one that was taken.
     number: u64,
-    taken: u64,
 }
 
 impl EventLog {
     fn new(segments: Arc<Segments>, number: u64) -> Self {
-        Self { segments, ahead: VecDeque::new(), number, taken: 0 }
+        Self { segments, ahead: VecDeque::new(), number }
     }
 
-    /// The events of a record.
-    fn take(&mut self, offset: u64) -> Result<Vec<StoredEvent>, JournalError> {
-        let mut found = Vec::new();
-        while self.next()?.is_some_and(|event| event.journal_offset <= offset) {
-            found.extend(self.ahead.pop_front());
-            self.taken += 1;
+    fn next(&mut self) -> Result<StoredEvent, JournalError> {
+        let number = self.number + 1;
+        let missing = |reason: &str| JournalError::row(format!("event {number}"), reason);
+        let (found, row) = self.ahead()?.ok_or_else(|| missing("it is missing"))?;
+        if *found != number {
+            return Err(missing(&format!("the next one that is stored is {found}")));
         }
-        match found.iter().find(|event| event.journal_offset != offset) {
-            Some(stray) => {
-                Err(JournalError::row(format!("event {}", stray.number), "its record did not make it"))
-            }
-            None => Ok(found),
-        }
+        let event = row::read_event(number, row)?;
+        self.ahead.pop_front();
+        self.number = number;
+        Ok(event)
     }
 
-    fn next(&mut self) -> Result<Option<&StoredEvent>, JournalError> {
+    fn ahead(&mut self) -> Result<Option<&(u64, Vec<u8>)>, JournalError> {
         if self.ahead.is_empty() {
-            for event in self.segments.events_after(self.number, EVENTS_AHEAD)? {
-                self.number += 1;
-                if event.number != self.number {
-                    let reason = format!("the next one that is stored is {}", event.number);
-                    return Err(JournalError::row(format!("event {}", self.number), reason));
-                }
-                self.ahead.push_back(event);
-            }
+            self.ahead.extend(self.segments.events_after(self.number, EVENTS_AHEAD)?);
         }
         Ok(self.ahead.front())
     }

@@ -125,9 +125,9 @@ fn a_flip_in_any_other_row_is_noticed() {
     };
     type Damage<'a> = (&'a str, Box<dyn Fn(&Memory) + 'a>);
     let cases: [Damage; 6] = [
-        ("event 4 ", Box::new(|s| rewrite(s, &first, EVENTS, 3, flip))),
+        ("event 4 (of journal record 4)", Box::new(|s| rewrite(s, &first, EVENTS, 3, flip))),
         ("candle", Box::new(|s| rewrite(s, &first, CANDLES, 1, flip))),
-        ("the snapshot at journal record 50", Box::new(|s| rewrite(s, &second, SNAPSHOT, 0, flip))),
+        ("the snapshot (of journal record 50)", Box::new(|s| rewrite(s, &second, SNAPSHOT, 0, flip))),
         ("header of journal-00000000000000000065", Box::new(|s| rewrite(s, &second, META, 1, flip))),
         ("index.redb", Box::new(|s| rewrite(s, "index.redb", META, 0, flip))),
         ("index.redb", Box::new(|s| rewrite(s, "index.redb", ORDERS, 2, flip))),

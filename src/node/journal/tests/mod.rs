@@ -1,5 +1,6 @@
 //! Tests of the journal on a storage in memory, driven by a real machine.
 
+mod command;
 mod damage;
 mod driver;
 mod format;
