@@ -7,8 +7,10 @@
 #[cfg(not(madsim))]
 compile_error!("unset RUSTFLAGS: they replace `--cfg madsim` of .cargo/config.toml");
 
+pub mod actor;
 pub mod disk;
 pub mod draw;
+pub mod history;
 pub mod panics;
 pub mod plan;
 pub mod probe;

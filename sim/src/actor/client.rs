@@ -1,0 +1,448 @@
+//! A client: takes the steps of its plan, repeats what was not answered, resumes where it was.
+
+use super::{
+    market::Known,
+    request,
+    wire::{self, Frame},
+};
+use crate::{
+    disk::Disk,
+    draw::Draw,
+    history::{Answer, ClientHistory, Cursor, Request, Session, Told},
+    plan::Step,
+    probe::Coverage,
+    runtime::Clock,
+    trace::{Kind, Node, Tracer},
+};
+use futures_util::{SinkExt, StreamExt};
+use madsim::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const MILLI_NS: u64 = 1_000_000;
+/// The gateway promises an answer within 5 s.
+const ANSWER_LIMIT_NS: u64 = 6_500 * MILLI_NS;
+/// Acknowledged requests that are repeated at the end.
+const REPEATED_AT_END: usize = 8;
+/// Orders that are looked up at the end.
+const LOOKED_UP_AT_END: usize = 12;
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// What the world tells a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// The connection ends without a goodbye.
+    Drop,
+    /// Nothing goes wrong any more: bring everything to its end, then look at it all once more.
+    Finish,
+}
+
+/// What a client is made of.
+pub struct Setup {
+    pub node: Node,
+    pub address: String,
+    /// The file on the gateway's disk that holds its token.
+    pub token_file: &'static str,
+    pub gateway_disk: Disk,
+    pub steps: Vec<Step>,
+    pub tracer: Tracer,
+    pub coverage: Coverage,
+    pub clock: Clock,
+    pub draw: Draw,
+}
+
+/// A client.
+pub struct Client {
+    setup: Setup,
+    journal: Arc<Mutex<ClientHistory>>,
+    known: Known,
+    due: VecDeque<Step>,
+    open: Vec<Open>,
+    /// Every request id that was ever sent, and what it was for.
+    ids: BTreeMap<String, usize>,
+    /// What it has applied of the log.
+    cursor: Option<Cursor>,
+    phase: Phase,
+}
+
+/// A request that is not through.
+struct Open {
+    request: usize,
+    /// Sent and not answered until then; or not sent, and to be sent then.
+    sent: bool,
+    until_ns: u64,
+    /// Ends with the connection.
+    of_session: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Working,
+    /// Until everything is answered.
+    Finishing,
+    /// Everything was asked once more; until that is answered.
+    Auditing,
+    /// Connects once more and reads the whole log.
+    Reading,
+    Done,
+}
+
+/// Why a connection is over.
+enum End {
+    Lost,
+    Done,
+}
+
+impl Client {
+    /// A client, and its journal.
+    pub fn new(setup: Setup) -> (Self, Arc<Mutex<ClientHistory>>) {
+        let journal = ClientHistory { name: setup.node.name(), ..ClientHistory::default() };
+        let journal = Arc::new(Mutex::new(journal));
+        let client = Self {
+            journal: journal.clone(),
+            known: Known::default(),
+            due: setup.steps.iter().cloned().collect(),
+            open: Vec::new(),
+            ids: BTreeMap::new(),
+            cursor: None,
+            phase: Phase::Working,
+            setup,
+        };
+        (client, journal)
+    }
+
+    /// Lives until it is done.
+    pub async fn run(mut self, mut control: mpsc::UnboundedReceiver<Control>) {
+        while self.phase != Phase::Done {
+            if let Some(mut socket) = self.connect().await {
+                let end = self.converse(&mut socket, &mut control).await;
+                drop(socket);
+                self.disconnected();
+                if matches!(end, End::Done) {
+                    self.link(r#"{"link":"left"}"#);
+                    continue;
+                }
+                self.link(r#"{"link":"lost"}"#);
+            }
+            let pause = self.setup.draw.within(5..=300);
+            sleep(Duration::from_millis(pause)).await;
+            while let Ok(order) = control.try_recv() {
+                self.obey(order);
+            }
+        }
+    }
+
+    /// A connection on which `gateway.connect` succeeded.
+    async fn connect(&mut self) -> Option<Socket> {
+        let token = String::from_utf8(self.setup.gateway_disk.small_file(self.setup.token_file)?).ok()?;
+        let address = self.setup.address.clone();
+        let stream = timeout(CONNECT_LIMIT, TcpStream::connect(&address)).await.ok()?.ok()?;
+        let upgrade = client_async(format!("ws://{address}/ws"), stream);
+        let (mut socket, _) = timeout(CONNECT_LIMIT, upgrade).await.ok()?.ok()?;
+        let resume = match (&self.cursor, self.phase) {
+            (Some(cursor), Phase::Reading) => Some(Cursor { offset: 0, ..cursor.clone() }),
+            (cursor, _) => cursor.clone(),
+        };
+        let name = self.setup.node.name();
+        socket.send(Message::text(wire::connect(name, token.trim(), resume.as_ref()))).await.ok()?;
+        self.record(Kind::Sent, &wire::connect(name, "***", resume.as_ref()));
+        let text = timeout(CONNECT_LIMIT, next_text(&mut socket)).await.ok()??;
+        let seq = self.record(Kind::Received, &text);
+        let Frame::Response { ok: true, body, .. } = wire::read(seq, &text) else { return None };
+        self.connected(seq, resume, &body);
+        Some(socket)
+    }
+
+    fn connected(&mut self, seq: usize, resumed_from: Option<Cursor>, body: &Value) {
+        let head = Cursor::read(&body["cursor"]);
+        let recovered = body["recovered"].as_bool();
+        let again = !self.journal().sessions.is_empty();
+        if again {
+            self.setup.coverage.mark("client_reconnected");
+        }
+        if recovered == Some(true)
+            && resumed_from.as_ref().map(|c| c.offset) < head.as_ref().map(|c| c.offset)
+        {
+            self.setup.coverage.mark("events_resumed");
+        }
+        if self.cursor.is_none() || recovered == Some(false) {
+            self.cursor = head.clone();
+        }
+        let session = Session { seq, resumed_from, recovered, head, told: Vec::new() };
+        self.journal().sessions.push(session);
+        self.link(r#"{"link":"connected"}"#);
+        if self.setup.node == Node::Operator {
+            let params = json!({ "topics": ["market.price.tick"] });
+            self.ask(Request { method: "feeds.subscribe".into(), params, ..Request::default() }, true);
+        }
+    }
+
+    /// Talks until the connection is over.
+    async fn converse(&mut self, socket: &mut Socket, control: &mut mpsc::UnboundedReceiver<Control>) -> End {
+        loop {
+            if self.act(socket).await.is_none() {
+                return End::Lost;
+            }
+            if self.advance() {
+                return End::Done;
+            }
+            let now = self.now_ns();
+            let wait = Duration::from_nanos(self.next_due_ns().saturating_sub(now));
+            tokio::select! {
+                biased;
+                order = control.recv() => match order {
+                    Some(Control::Drop) => {
+                        self.setup.coverage.mark("client_dropped");
+                        return End::Lost;
+                    }
+                    Some(order) => self.obey(order),
+                    None => return End::Lost,
+                },
+                text = next_text(socket) => match text {
+                    Some(text) => self.hear(&text),
+                    None => return End::Lost,
+                },
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Does everything that is due. `None`: the connection failed.
+    async fn act(&mut self, socket: &mut Socket) -> Option<()> {
+        let now = self.now_ns();
+        while self.due.front().is_some_and(|step| step.at_ms * MILLI_NS <= now) {
+            let step = self.due.pop_front().expect("there is a front");
+            let number = self.journal().requests.len();
+            if let Some(request) = request::build(&step.action, &self.known, self.setup.node.name(), number) {
+                self.ask(request, false);
+            }
+        }
+        for index in 0..self.open.len() {
+            let open = &mut self.open[index];
+            if open.until_ns > now {
+                continue;
+            }
+            if open.sent {
+                open.sent = false;
+                if self.setup.draw.chance(500) {
+                    return None; // gives the connection up
+                }
+            }
+            self.send(index, socket).await?;
+        }
+        Some(())
+    }
+
+    async fn send(&mut self, index: usize, socket: &mut Socket) -> Option<()> {
+        let request = self.open[index].request;
+        let id = format!("{}-{}", self.setup.node.name(), self.ids.len());
+        self.ids.insert(id.clone(), request);
+        let text = {
+            let journal = self.journal();
+            let Request { method, params, .. } = &journal.requests[request];
+            wire::request(&id, method, params)
+        };
+        let seq = self.record(Kind::Sent, &text);
+        let again = {
+            let sent = &mut self.journal().requests[request].sent;
+            sent.push(seq);
+            sent.len() > 1
+        };
+        if again {
+            self.setup.coverage.mark("request_repeated");
+        }
+        let until_ns = self.now_ns() + ANSWER_LIMIT_NS;
+        let open = &mut self.open[index];
+        (open.sent, open.until_ns) = (true, until_ns);
+        socket.send(Message::text(text)).await.ok()
+    }
+
+    fn hear(&mut self, text: &str) {
+        let seq = self.record(Kind::Received, text);
+        match wire::read(seq, text) {
+            Frame::Response { id, ok, body } => self.answered(seq, &id, ok, body),
+            Frame::Event(told) => self.told(told),
+            Frame::Other => {}
+        }
+    }
+
+    fn answered(&mut self, seq: usize, id: &str, ok: bool, body: Value) {
+        let Some(&request) = self.ids.get(id) else { return };
+        if let Some(order) = body["orderId"].as_str() {
+            self.known.placed(order);
+        }
+        let again_in_ms = if ok { None } else { retry_in_ms(&body) };
+        let until_ns = self.now_ns() + again_in_ms.unwrap_or(0) * MILLI_NS;
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = &mut journal.requests[request];
+        entry.answers.push(Answer { seq, ok, body });
+        let Some(place) = self.open.iter().position(|o| o.request == request) else { return };
+        if again_in_ms.is_some() {
+            (self.open[place].sent, self.open[place].until_ns) = (false, until_ns);
+        } else {
+            entry.done = true;
+            self.open.remove(place);
+        }
+    }
+
+    fn told(&mut self, told: Told) {
+        match &told.cursor {
+            None => self.known.hear(&told.name, &told.payload),
+            Some(cursor) if self.cursor.as_ref().is_none_or(|c| cursor.offset > c.offset) => {
+                self.cursor = Some(cursor.clone());
+                self.known.hear(&told.name, &told.payload);
+            }
+            Some(_) => {}
+        }
+        if let Some(session) = self.journal().sessions.last_mut() {
+            session.told.push(told);
+        }
+    }
+
+    fn obey(&mut self, order: Control) {
+        if order == Control::Finish && self.phase == Phase::Working {
+            self.phase = Phase::Finishing;
+        }
+    }
+
+    /// Goes on to the next phase when this one is through. True: this connection has done its part.
+    fn advance(&mut self) -> bool {
+        let idle = self.open.is_empty();
+        match self.phase {
+            Phase::Finishing if idle && self.due.is_empty() => {
+                self.phase = Phase::Auditing;
+                self.audit();
+                false
+            }
+            Phase::Auditing if idle && self.setup.node == Node::Operator => {
+                self.phase = Phase::Reading;
+                true
+            }
+            Phase::Auditing if idle => {
+                self.phase = Phase::Done;
+                true
+            }
+            Phase::Reading if idle && self.has_read_all() => {
+                self.phase = Phase::Done;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Asks for everything once more: acknowledged requests under their keys, and the state.
+    fn audit(&mut self) {
+        let (again, orders) = {
+            let journal = self.journal();
+            let acknowledged = journal.requests.iter().enumerate().rev();
+            let again: Vec<usize> = acknowledged
+                .filter(|(_, r)| r.key.is_some() && r.successes().next().is_some())
+                .map(|(index, _)| index)
+                .take(REPEATED_AT_END)
+                .collect();
+            let orders: Vec<String> =
+                self.known.orders.iter().rev().take(LOOKED_UP_AT_END).cloned().collect();
+            (again, orders)
+        };
+        for request in again {
+            self.journal().requests[request].done = false;
+            self.open.push(Open { request, sent: false, until_ns: 0, of_session: false });
+        }
+        let read =
+            |method: &str, params: Value| Request { method: method.into(), params, ..Request::default() };
+        for order in orders {
+            self.ask(read("trades.get", json!({ "accountId": request::ACCOUNT, "orderId": order })), false);
+        }
+        self.ask(read("accounts.get", json!({ "accountId": request::ACCOUNT })), false);
+        self.ask(read("risk.status", json!({ "accountId": request::ACCOUNT })), false);
+        self.ask(read("gateway.status", json!({})), false);
+        self.ask(read("gateway.ping", json!({})), false);
+    }
+
+    fn has_read_all(&self) -> bool {
+        let journal = self.journal();
+        let Some(session) = journal.sessions.last() else { return false };
+        let Some(head) = &session.head else { return true };
+        let last = session.told.iter().rev().find_map(|t| t.cursor.as_ref());
+        head.offset == 0 || last.is_some_and(|c| c.offset >= head.offset)
+    }
+
+    fn ask(&mut self, request: Request, of_session: bool) {
+        let index = {
+            let requests = &mut self.journal().requests;
+            requests.push(request);
+            requests.len() - 1
+        };
+        self.open.push(Open { request: index, sent: false, until_ns: 0, of_session });
+    }
+
+    /// What was under way is asked again on the next connection.
+    fn disconnected(&mut self) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        self.open.retain_mut(|open| {
+            open.sent = false;
+            open.until_ns = 0;
+            if open.of_session {
+                journal.requests[open.request].done = true;
+            }
+            !open.of_session
+        });
+    }
+
+    fn next_due_ns(&self) -> u64 {
+        const IDLE_NS: u64 = 5_000 * MILLI_NS;
+        let step = self.due.front().map(|step| step.at_ms * MILLI_NS);
+        let open = self.open.iter().map(|o| o.until_ns).min();
+        [step, open].into_iter().flatten().min().unwrap_or_else(|| self.now_ns() + IDLE_NS)
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.setup.clock.elapsed_ns()
+    }
+
+    fn record(&self, kind: Kind, body: &str) -> usize {
+        self.setup.tracer.record(self.setup.node, kind, body)
+    }
+
+    fn link(&self, body: &str) {
+        self.record(Kind::Link, body);
+    }
+
+    fn journal(&self) -> MutexGuard<'_, ClientHistory> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The next text frame; `None` when the connection is over. Pings are answered on the way.
+async fn next_text(socket: &mut Socket) -> Option<String> {
+    loop {
+        match socket.next().await?.ok()? {
+            Message::Text(text) => return Some(text.as_str().to_owned()),
+            Message::Close(_) => return None,
+            _ => {}
+        }
+    }
+}
+
+/// In how many milliseconds to ask again, if the error allows it or leaves the outcome open.
+fn retry_in_ms(error: &Value) -> Option<u64> {
+    const USUAL_MS: u64 = 150;
+    let details = &error["details"];
+    match error["code"].as_str()? {
+        "RATE_LIMITED" => Some(details["retryAfterMs"].as_u64().unwrap_or(USUAL_MS).max(1)),
+        "TIMEOUT" | "INTERNAL_ERROR" if details["outcome"] == "may_have_executed" => Some(USUAL_MS),
+        "CONNECTOR_UNAVAILABLE" if error["retryable"] == true => Some(USUAL_MS),
+        _ => None,
+    }
+}

@@ -1,0 +1,116 @@
+//! What a client knows of the market and its account, from what it was told.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A client's view.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Bid and ask in ticks, by symbol.
+    quotes: BTreeMap<String, (i64, i64)>,
+    /// Orders it was told of, in that order.
+    pub orders: Vec<String>,
+    /// Positions with their volume in hundredths of a lot, in the order of opening.
+    pub positions: Vec<(String, i64)>,
+    /// The newest emergency stop.
+    pub stop: Option<String>,
+}
+
+/// Decimals of the price; the tick is one unit of the last.
+pub fn digits(symbol: &str) -> u32 {
+    match symbol {
+        "EURUSD" | "GBPUSD" => 5,
+        "USDJPY" => 3,
+        _ => 2,
+    }
+}
+
+impl Known {
+    /// Bid and ask in ticks.
+    pub fn quote(&self, symbol: &str) -> Option<(i64, i64)> {
+        self.quotes.get(symbol).copied()
+    }
+
+    /// Learns from an event.
+    pub fn hear(&mut self, name: &str, payload: &Value) {
+        match name {
+            "event.feed.event" if payload["topic"] == "market.price.tick" => self.hear_tick(payload),
+            "event.trade.executed" => self.hear_fill(payload),
+            "event.emergency_stop" => self.stop = payload["stopId"].as_str().map(str::to_owned),
+            _ => {}
+        }
+    }
+
+    fn hear_tick(&mut self, payload: &Value) {
+        let Some(symbol) = payload["symbol"].as_str() else { return };
+        let price = |key: &str| scaled(payload["payload"][key].as_str()?, digits(symbol));
+        if let (Some(bid), Some(ask)) = (price("bid"), price("ask")) {
+            self.quotes.insert(symbol.to_owned(), (bid, ask));
+        }
+    }
+
+    fn hear_fill(&mut self, fill: &Value) {
+        let (Some(position), Some(order)) = (fill["positionId"].as_str(), fill["orderId"].as_str()) else {
+            return;
+        };
+        let Some(volume) = fill["volume"].as_str().and_then(|v| scaled(v, 2)) else { return };
+        // A position bears the number of the order that opened it.
+        let opens = position.trim_start_matches('p') == order.trim_start_matches('o');
+        match self.positions.iter_mut().find(|(id, _)| id == position) {
+            Some((_, open)) => *open += if opens { volume } else { -volume },
+            None if opens => self.positions.push((position.to_owned(), volume)),
+            None => {}
+        }
+        self.positions.retain(|(_, open)| *open > 0);
+    }
+
+    /// Learns of an order from an answer.
+    pub fn placed(&mut self, order: &str) {
+        if !self.orders.iter().any(|known| known == order) {
+            self.orders.push(order.to_owned());
+        }
+    }
+}
+
+/// A decimal text as an integer of so many decimals. `None` if it is none or does not fit exactly.
+pub fn scaled(text: &str, digits: u32) -> Option<i64> {
+    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let missing = (digits as usize).checked_sub(fraction.len())?;
+    let number: i64 = format!("{whole}{fraction}{}", "0".repeat(missing)).parse().ok()?;
+    Some(if negative { -number } else { number })
+}
+
+/// An integer of so many decimals as a decimal text.
+pub fn decimal(number: i64, digits: u32) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    let unit = 10_u64.pow(digits);
+    let (whole, fraction) = (number.unsigned_abs() / unit, number.unsigned_abs() % unit);
+    if digits == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{fraction:0width$}", width = digits as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_round_trip_through_integers() {
+        for (text, digits, number) in [
+            ("1.07", 5, 107_000),
+            ("-0.5", 2, -50),
+            ("64000", 2, 6_400_000),
+            ("0.01", 2, 1),
+            ("-0.01", 2, -1),
+        ] {
+            assert_eq!(scaled(text, digits), Some(number), "{text}");
+            assert_eq!(scaled(&decimal(number, digits), digits), Some(number), "{text}");
+        }
+        assert_eq!(scaled("0.001", 2), None, "finer than asked for");
+        assert_eq!(scaled("x", 2), None);
+    }
+}

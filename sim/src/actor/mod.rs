@@ -1,0 +1,11 @@
+//! Clients of the simulated gateway. They speak the real protocol over a real WebSocket, lose their
+//! connections, repeat what was not answered under the same key, and keep their own journal.
+//!
+//! They know the wire only: no type of the product.
+
+mod client;
+mod market;
+mod request;
+mod wire;
+
+pub use client::{Client, Control, Setup};

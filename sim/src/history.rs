@@ -1,0 +1,161 @@
+//! What the oracles judge: the machine's steps as the probe told them, and what each client sent,
+//! heard and was told. Plain data with JSON in it; nothing here knows the product's types.
+
+use crate::trace::{Kind, Node, Trace};
+use serde_json::Value;
+
+/// Everything that happened in one world.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// In the order of the trace; a crash makes offsets start again from what was durable.
+    pub steps: Vec<Step>,
+    pub commits: Vec<Commit>,
+    pub clients: Vec<ClientHistory>,
+    /// Why the gateway did not start, or ended, against the plan.
+    pub refused_starts: Vec<(usize, String)>,
+    /// Which step of the end was never reached, if any.
+    pub unfinished: Option<String>,
+}
+
+/// One input of the machine and what it said.
+#[derive(Debug, Clone, Default)]
+pub struct Step {
+    /// Its place in the trace.
+    pub seq: usize,
+    pub offset: u64,
+    pub now_ns: i64,
+    /// Name and payload, in order.
+    pub events: Vec<(String, Value)>,
+    /// Postings.
+    pub ledger: Vec<Value>,
+    pub replies: Vec<Value>,
+    /// The input's JSON.
+    pub input: Value,
+}
+
+/// Inputs became durable.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit {
+    pub seq: usize,
+    pub offset: u64,
+}
+
+/// One client's own journal.
+#[derive(Debug, Clone, Default)]
+pub struct ClientHistory {
+    pub name: &'static str,
+    pub sessions: Vec<Session>,
+    pub requests: Vec<Request>,
+}
+
+/// One connection.
+#[derive(Debug, Clone, Default)]
+pub struct Session {
+    pub seq: usize,
+    /// The cursor that it asked to resume from.
+    pub resumed_from: Option<Cursor>,
+    /// What the gateway said about it: `recovered`.
+    pub recovered: Option<bool>,
+    /// The log's end when it connected.
+    pub head: Option<Cursor>,
+    pub told: Vec<Told>,
+}
+
+/// A place in the log of critical events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    pub epoch: String,
+    pub offset: u64,
+}
+
+impl Cursor {
+    /// Reads the wire form.
+    pub fn read(value: &Value) -> Option<Self> {
+        let epoch = value.get("epoch")?.as_str()?.to_owned();
+        Some(Self { epoch, offset: value.get("offset")?.as_u64()? })
+    }
+}
+
+/// An event frame.
+#[derive(Debug, Clone)]
+pub struct Told {
+    pub seq: usize,
+    pub name: String,
+    pub frame_seq: u64,
+    pub cursor: Option<Cursor>,
+    pub payload: Value,
+}
+
+/// One thing that a client wanted, however often it had to say so.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub method: String,
+    pub params: Value,
+    pub key: Option<String>,
+    /// The places in the trace where it was sent.
+    pub sent: Vec<usize>,
+    pub answers: Vec<Answer>,
+    /// Whether the client is through with it.
+    pub done: bool,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub seq: usize,
+    pub ok: bool,
+    /// The payload, or the error.
+    pub body: Value,
+}
+
+impl Request {
+    /// The successful answers.
+    pub fn successes(&self) -> impl Iterator<Item = &Answer> {
+        self.answers.iter().filter(|a| a.ok)
+    }
+}
+
+impl History {
+    /// What a trace says about the machine; clients add their own journals.
+    pub fn from_trace(trace: &Trace) -> Self {
+        let mut history = Self::default();
+        for record in trace.records().filter(|r| r.node == Node::Gateway) {
+            let body = || serde_json::from_str::<Value>(record.body).expect("bodies are JSON");
+            match record.kind {
+                Kind::Input => history.steps.push(read_input(record.seq, body())),
+                Kind::Output => {
+                    let step = history.steps.last_mut().expect("an output follows its input");
+                    read_output(step, body());
+                }
+                Kind::Commit => {
+                    let offset = number(&body(), "offset");
+                    history.commits.push(Commit { seq: record.seq, offset });
+                }
+                _ => {}
+            }
+        }
+        history
+    }
+}
+
+fn read_input(seq: usize, mut body: Value) -> Step {
+    let now_ns = body["nowNs"].as_i64().expect("stamps are integers");
+    Step { seq, offset: number(&body, "offset"), now_ns, input: body["input"].take(), ..Step::default() }
+}
+
+fn read_output(step: &mut Step, mut body: Value) {
+    let mut list = |key: &str| match body[key].take() {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    };
+    step.ledger = list("ledger");
+    step.replies = list("replies");
+    for mut event in list("events") {
+        let name = event[0].as_str().expect("an event has a name").to_owned();
+        step.events.push((name, event[1].take()));
+    }
+}
+
+fn number(body: &Value, key: &str) -> u64 {
+    body[key].as_u64().expect("offsets are whole numbers")
+}
