@@ -11,6 +11,7 @@ pub mod actor;
 pub mod disk;
 pub mod draw;
 pub mod history;
+pub mod oracle;
 pub mod panics;
 pub mod plan;
 pub mod probe;

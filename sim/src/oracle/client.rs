@@ -1,0 +1,170 @@
+//! `client`: what each client was told, held against the log.
+
+use super::{Findings, Log, Severity, Violation, arithmetic::units};
+use crate::history::{Answer, ClientHistory, History, Request, Session, Step, Told};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Checks every session and every answer.
+pub fn check(history: &History, log: &Log<'_>) -> Vec<Violation> {
+    let mut findings = Findings::new("client", Severity::Safety);
+    for client in &history.clients {
+        for session in &client.sessions {
+            contiguous(session, &mut findings);
+            events(session, log, &mut findings);
+        }
+        for request in &client.requests {
+            answers(client, request, log, &mut findings);
+        }
+    }
+    effects(log, &mut findings);
+    findings.found
+}
+
+/// GW01: frames are numbered without gaps.
+fn contiguous(session: &Session, findings: &mut Findings) {
+    for (told, expected) in session.told.iter().zip(1..) {
+        if told.frame_seq != expected {
+            return findings.add("GW01", told.seq, format!("seq {} where {expected} is due", told.frame_seq));
+        }
+    }
+}
+
+/// GW02: resume and live together are the log, nothing missing, in order, durable before told.
+fn events(session: &Session, log: &Log<'_>, findings: &mut Findings) {
+    if session.recovered == Some(false) {
+        findings.add("GW02", session.seq, "the gateway could not resume from a cursor that it gave itself");
+    }
+    let resumed = session.resumed_from.as_ref().filter(|_| session.recovered == Some(true));
+    let Some(start) = resumed.or(session.head.as_ref()) else {
+        return findings.add("GW02", session.seq, "gateway.connect answered without a cursor");
+    };
+    let mut expected = start.offset + 1;
+    for told in &session.told {
+        let Some(cursor) = &told.cursor else { continue };
+        if cursor.epoch != start.epoch {
+            findings.add("GW02", told.seq, "the epoch changed, though nothing was restored");
+        }
+        if cursor.offset > expected {
+            let message = format!("event {} was told where {expected} is due", cursor.offset);
+            findings.add("GW02", told.seq, message);
+        }
+        expected = expected.max(cursor.offset + 1);
+        told_as_logged(told, cursor.offset, log, findings);
+    }
+}
+
+fn told_as_logged(told: &Told, number: u64, log: &Log<'_>, findings: &mut Findings) {
+    let Some(logged) = log.event(number) else {
+        return findings.add("GW02", told.seq, format!("event {number} was told, but is not in the log"));
+    };
+    if logged.name != told.name || *logged.payload != told.payload {
+        let message = format!("event {number} was told as {} {}", told.name, told.payload);
+        findings.add("GW02", told.seq, message);
+    }
+    if log.durable_at(logged.step.offset).is_none_or(|at| at > told.seq) {
+        findings.add("RK08", told.seq, format!("event {number} was told before it was durable"));
+    }
+}
+
+/// GW03, GW04, GW08 for one request.
+fn answers(client: &ClientHistory, request: &Request, log: &Log<'_>, findings: &mut Findings) {
+    let mut first: Option<&Answer> = None;
+    let left_open = request.answers.iter().any(|a| a.body["code"] == "TIMEOUT");
+    for answer in request.successes() {
+        if request.key.is_some() && client.name == "viewer" {
+            findings.add("GW04", answer.seq, format!("a viewer was allowed {}", request.method));
+        }
+        if let Some(first) = first
+            && request.key.is_some()
+            && !left_open
+            && first.body != answer.body
+        {
+            let message = format!("{} was answered {} and then {}", request.method, first.body, answer.body);
+            findings.add("GW03", answer.seq, message);
+        }
+        first.get_or_insert(answer);
+        if request.key.is_some() {
+            acknowledged(request, answer, log, findings);
+        }
+    }
+}
+
+/// GW08, LV06: a success has an earlier, durable record of the very request.
+fn acknowledged(request: &Request, answer: &Answer, log: &Log<'_>, findings: &mut Findings) {
+    let Some(offset) = answer.body["journalOffset"].as_u64() else {
+        return findings.add("GW08", answer.seq, format!("{} without a journal offset", request.method));
+    };
+    let Some(step) = log.step(offset) else {
+        let message =
+            format!("{} was acknowledged at offset {offset}, which the journal lost", request.method);
+        return findings.add("LV06", answer.seq, message);
+    };
+    if key_of(step) != request.key.as_deref() {
+        let message =
+            format!("{} was acknowledged at offset {offset}, which is something else", request.method);
+        return findings.add("LV06", answer.seq, message);
+    }
+    if log.durable_at(offset).is_none_or(|at| at > answer.seq) {
+        findings.add("GW08", answer.seq, format!("offset {offset} was acknowledged before it was durable"));
+    }
+    if request.method == "trades.place" {
+        let filled: Option<i128> = step
+            .events
+            .iter()
+            .filter(|(name, fill)| {
+                name == "event.trade.executed" && fill["orderId"] == answer.body["orderId"]
+            })
+            .map(|(_, fill)| units(&fill["volume"]))
+            .sum();
+        if filled != units(&answer.body["filledVolume"]) {
+            findings.add("GW08", answer.seq, format!("the log has other fills than {}", answer.body));
+        }
+    }
+}
+
+/// GW03, LV03: one key takes effect once, one client order id makes one order.
+fn effects(log: &Log<'_>, findings: &mut Findings) {
+    let mut by_key: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for step in &log.steps {
+        let (Some(key), true) = (key_of(step), acts(step)) else { continue };
+        let principal = step.input["command"]["principal"].as_str().unwrap_or_default();
+        if let Some(earlier) = by_key.insert((principal, key), step.offset) {
+            let message = format!("key {key} took effect at offset {earlier} and again at {}", step.offset);
+            findings.add("GW03", step.seq, message);
+        }
+    }
+    let mut orders: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for event in log.events.iter().filter(|e| e.name == "event.trade.executed") {
+        let text = |key: &str| event.payload[key].as_str();
+        if let (Some(client_order), Some(order)) = (text("clientOrderId"), text("orderId")) {
+            let made = orders.entry(client_order).or_default();
+            made.insert(order);
+            if made.len() > 1 {
+                let message = format!("client order {client_order} became {made:?}");
+                findings.add("LV03", event.step.seq, message);
+            }
+        }
+    }
+}
+
+/// The idempotency key of a command.
+fn key_of(step: &Step) -> Option<&str> {
+    step.input["command"]["idempotency"]["key"].as_str()
+}
+
+/// Whether the step changed an order, a position or a latch.
+fn acts(step: &Step) -> bool {
+    let changes = |name: &str| {
+        matches!(
+            name,
+            "event.trade.executed" | "event.trade.canceled" | "event.trade.closed" | "event.emergency_stop"
+        )
+    };
+    step.events.iter().any(|(name, payload)| changes(name) && !is_of_time(payload))
+}
+
+/// Protective levels act on prices, whatever input brings the time.
+fn is_of_time(payload: &Value) -> bool {
+    matches!(payload["reason"].as_str(), Some("stop_loss" | "take_profit" | "stop_out"))
+}

@@ -1,0 +1,190 @@
+//! `ledger`: no money appears or vanishes (AC01). Balances, profits and commissions are computed
+//! anew from fills, by prices and volumes alone.
+
+use super::{
+    Findings, Log, Severity, Violation,
+    arithmetic::{parse, show, times_in_cents, units},
+};
+use crate::{
+    history::{Answer, History},
+    plan::Plan,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Checks the log and every `accounts.get` answer.
+pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
+    let mut findings = Findings::new("ledger", Severity::Safety);
+    postings(log, &mut findings);
+    let mut answers = account_answers(history);
+    let mut book = Book::new(plan);
+    let mut events = log.events.iter().peekable();
+    answers.sort_by_key(|(cursor, _)| *cursor);
+    for (cursor, answer) in answers {
+        while let Some(event) = events.next_if(|e| e.number <= cursor) {
+            if event.name == "event.trade.executed" {
+                book.fill(event.step.seq, event.payload, &mut findings);
+            }
+        }
+        book.compare(answer, &mut findings);
+    }
+    for event in events.filter(|e| e.name == "event.trade.executed") {
+        book.fill(event.step.seq, event.payload, &mut findings);
+    }
+    findings.found
+}
+
+/// Each posting follows from the balance before it.
+fn postings(log: &Log<'_>, findings: &mut Findings) {
+    let mut balances: BTreeMap<&str, i128> = BTreeMap::new();
+    for step in &log.steps {
+        for entry in &step.ledger {
+            let (Some(account), Some(amount), Some(after)) =
+                (entry["accountId"].as_str(), units(&entry["amount"]), units(&entry["balanceAfter"]))
+            else {
+                findings.add("AC01", step.seq, format!("a posting without account or amount: {entry}"));
+                continue;
+            };
+            let balance = balances.entry(account).or_default();
+            *balance += amount;
+            if *balance != after {
+                let message = format!("posting {entry} leaves {} by our count", show(*balance));
+                findings.add("AC01", step.seq, message);
+                *balance = after;
+            }
+        }
+    }
+}
+
+/// Successful answers to `accounts.get`, with the cursor they are true at.
+fn account_answers(history: &History) -> Vec<(u64, &Answer)> {
+    let requests = history.clients.iter().flat_map(|c| &c.requests).filter(|r| r.method == "accounts.get");
+    requests
+        .flat_map(|r| r.successes())
+        .filter_map(|answer| Some((answer.body["cursor"]["offset"].as_u64()?, answer)))
+        .collect()
+}
+
+/// The account as the fills make it.
+struct Book {
+    balance: i128,
+    commission_per_lot: i128,
+    positions: BTreeMap<String, Position>,
+}
+
+struct Position {
+    long: bool,
+    volume: i128,
+    open_price: i128,
+}
+
+impl Book {
+    fn new(plan: &Plan) -> Self {
+        let commission_per_lot = parse(&plan.gateway.commission_per_lot).expect("plans hold decimals");
+        let balance = parse(&plan.gateway.deposit.to_string()).expect("a whole number");
+        Self { balance, commission_per_lot, positions: BTreeMap::new() }
+    }
+
+    /// Books a fill and checks what the gateway booked for it.
+    fn fill(&mut self, seq: usize, fill: &Value, findings: &mut Findings) {
+        let text = |key: &str| fill[key].as_str();
+        let (Some(position), Some(symbol), Some(side)) = (text("positionId"), text("symbol"), text("side"))
+        else {
+            return findings.add("AC01", seq, format!("a fill without position, symbol or side: {fill}"));
+        };
+        let (Some(volume), Some(price), Some(commission), Some(profit)) = (
+            units(&fill["volume"]),
+            units(&fill["price"]),
+            units(&fill["commission"]),
+            units(&fill["realizedPnl"]),
+        ) else {
+            return findings.add("AC01", seq, format!("a fill without volume, price or money: {fill}"));
+        };
+        self.balance += profit + commission;
+        let expected = -times_in_cents(volume, self.commission_per_lot);
+        if commission != expected {
+            let message = format!("commission {} where {} is due: {fill}", show(commission), show(expected));
+            findings.add("AC11", seq, message);
+        }
+        let long = side == "buy";
+        let expected = match self.positions.get_mut(position) {
+            None => {
+                let open = Position { long, volume, open_price: price };
+                self.positions.insert(position.to_owned(), open);
+                0
+            }
+            Some(held) if held.long == long => {
+                return findings.add("AC05", seq, format!("a ticket grew by a second fill: {fill}"));
+            }
+            Some(held) => {
+                let moved = if held.long { price - held.open_price } else { held.open_price - price };
+                held.volume -= volume;
+                let left = held.volume;
+                if left < 0 {
+                    findings.add("OR03", seq, format!("closed more than was open: {fill}"));
+                }
+                if left <= 0 {
+                    self.positions.remove(position);
+                }
+                times_in_cents(moved * contract(symbol), volume)
+            }
+        };
+        if profit != expected {
+            let message = format!("profit {} where {} is due: {fill}", show(profit), show(expected));
+            findings.add("AC12", seq, message);
+        }
+    }
+
+    /// Compares what a client was told of the account.
+    fn compare(&self, answer: &Answer, findings: &mut Findings) {
+        let body = &answer.body;
+        let sum = |list: &Value, key: &str| -> Option<i128> {
+            list.as_array()?.iter().map(|item| units(&item[key])).sum()
+        };
+        let money = |key: &str| units(&body[key]);
+        let positions = &body["positions"];
+        let (Some(balance), Some(credit), Some(equity), Some(margin), Some(free), Some(floating), Some(swap)) = (
+            money("balance"),
+            money("credit"),
+            money("equity"),
+            money("margin"),
+            money("freeMargin"),
+            sum(positions, "floating"),
+            sum(positions, "swap"),
+        ) else {
+            return findings.add("AC01", answer.seq, "accounts.get lacks figures");
+        };
+        if balance != self.balance {
+            let message = format!("balance {} where fills leave {}", show(balance), show(self.balance));
+            findings.add("AC01", answer.seq, message);
+        }
+        if equity != balance + credit + floating + swap {
+            let parts = show(balance + credit + floating + swap);
+            findings.add("AC01", answer.seq, format!("equity {} where its parts make {parts}", show(equity)));
+        }
+        if free != equity - margin {
+            findings.add("AC03", answer.seq, format!("free margin {} is not equity - margin", show(free)));
+        }
+        let told: BTreeMap<&str, i128> = positions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|p| Some((p["positionId"].as_str()?, units(&p["volume"])?)))
+            .collect();
+        let held: BTreeMap<&str, i128> =
+            self.positions.iter().map(|(id, p)| (id.as_str(), p.volume)).collect();
+        if told != held {
+            let message = format!("positions {told:?} where fills leave {held:?} (in 10^-8 lots)");
+            findings.add("AC05", answer.seq, message);
+        }
+    }
+}
+
+/// Units per lot, from the specification.
+fn contract(symbol: &str) -> i128 {
+    match symbol {
+        "EURUSD" | "GBPUSD" => 100_000,
+        "XAUUSD" => 100,
+        _ => 1,
+    }
+}
