@@ -2,19 +2,27 @@
 //! it what brokers, networks, disks and users do, and judges what came of it.
 //!
 //! Reading order: a `scenario` and a seed make a `plan`, which is data; `run` builds the `world`
-//! that the plan describes and lets it happen; what happened is a `trace`, and the `oracle`s judge it.
+//! that the plan describes and lets it happen; what happened is a `trace` and the clients' journals,
+//! together a `history`, and the `oracle`s judge it.
 
 #[cfg(not(madsim))]
 compile_error!("unset RUSTFLAGS: they replace `--cfg madsim` of .cargo/config.toml");
 
-pub mod actor;
-pub mod disk;
-pub mod draw;
-pub mod history;
-pub mod oracle;
-pub mod panics;
+pub mod command;
+pub mod outcome;
 pub mod plan;
-pub mod probe;
-pub mod runtime;
+pub mod run;
 pub mod scenario;
-pub mod trace;
+
+mod actor;
+mod disk;
+mod draw;
+mod fault;
+mod gateway;
+mod history;
+mod oracle;
+mod panics;
+mod probe;
+mod runtime;
+mod trace;
+mod world;

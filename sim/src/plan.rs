@@ -31,7 +31,6 @@ pub struct Plan {
 pub struct GatewayPlan {
     /// Each once, ascending.
     pub symbols: Vec<String>,
-    pub quotes_per_s: u64,
     pub deposit: u64,
     pub commission_per_lot: String,
     pub risk: BTreeMap<String, String>,
@@ -143,7 +142,6 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
 fn gateway(topology: &Topology, knobs: &mut Draw) -> GatewayPlan {
     GatewayPlan {
         symbols: topology.symbols.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
-        quotes_per_s: topology.quotes_per_s,
         deposit: topology.deposit,
         commission_per_lot: topology.commission_per_lot.clone(),
         risk: topology.risk.clone(),

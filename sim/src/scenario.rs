@@ -35,8 +35,6 @@ pub struct Scenario {
 pub struct Topology {
     /// One that is named twice is traded twice as often.
     pub symbols: Vec<String>,
-    /// Per symbol.
-    pub quotes_per_s: u64,
     /// First balance of the account, in US dollars.
     pub deposit: u64,
     /// In US dollars.
@@ -178,7 +176,7 @@ impl Scenario {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Topology { symbols, quotes_per_s, snapshot_interval, .. } = &self.topology;
+        let Topology { symbols, snapshot_interval, .. } = &self.topology;
         if !(1..=86_400).contains(&self.duration_s) {
             return Err(format!("duration_s = {}: must be 1 to 86400", self.duration_s));
         }
@@ -189,9 +187,6 @@ impl Scenario {
             if lockstep::domain::time::UnixNanos::parse(start).is_none() {
                 return Err(format!("starts: `{start}` is not an RFC 3339 instant"));
             }
-        }
-        if !(1..=1_000).contains(quotes_per_s) {
-            return Err(format!("quotes_per_s = {quotes_per_s}: must be 1 to 1000"));
         }
         let counts = [
             Some(("operator.steps", self.operator.steps)),

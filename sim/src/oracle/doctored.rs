@@ -1,1 +1,247 @@
 //! A good history passes every oracle; each doctored one is caught by the oracle it is meant for.
+
+use super::{Violation, judge};
+use crate::{
+    history::{Answer, ClientHistory, Commit, Cursor, History, Request, Session, Step, Told},
+    plan::{Plan, plan},
+    scenario,
+};
+use serde_json::{Value, json};
+
+fn quiet() -> Plan {
+    let scenario = &scenario::select(&scenario::folder(None), "quiet_day").expect("there")[0];
+    plan(1, scenario)
+}
+
+fn step(seq: usize, offset: u64, input: Value, events: Vec<(&str, Value)>) -> Step {
+    let events = events.into_iter().map(|(name, payload)| (name.to_owned(), payload)).collect();
+    Step { seq, offset, input, events, ..Step::default() }
+}
+
+fn command(key: &str) -> Value {
+    json!({ "command": { "principal": "operator-1", "idempotency": { "key": key } } })
+}
+
+fn fill(order: u64, position: u64, side: &str, price: &str, profit: &str) -> Value {
+    json!({
+        "accountId": "paper-1", "intentId": format!("i{order}"), "orderId": format!("o{order}"),
+        "positionId": format!("p{position}"), "clientOrderId": format!("operator-{order}"), "symbol": "BTCUSD",
+        "side": side, "volume": "0.1", "price": price, "commission": "-0.35", "realizedPnl": profit,
+        "reason": "order",
+    })
+}
+
+fn intent(order: u64) -> Value {
+    json!({ "accountId": "paper-1", "intentId": format!("i{order}") })
+}
+
+fn stop(phase: &str) -> Value {
+    json!({ "stopId": "s1", "scope": "global", "actions": ["pause", "cancel_all"], "phase": phase })
+}
+
+fn answer(seq: usize, body: Value) -> Answer {
+    Answer { seq, ok: true, body }
+}
+
+fn request(method: &str, key: Option<&str>, answers: Vec<Answer>) -> Request {
+    let key = key.map(str::to_owned);
+    Request { method: method.into(), key, answers, done: true, ..Request::default() }
+}
+
+fn account(balance: &str, offset: u64, positions: Value) -> Value {
+    json!({
+        "balance": balance, "credit": "0", "equity": balance, "margin": "0", "freeMargin": balance,
+        "positions": positions, "orders": [], "cursor": { "epoch": "e", "offset": offset },
+    })
+}
+
+/// Buys, closes with a profit of ten, stops and resumes; told in full to one client.
+fn good() -> History {
+    let steps = vec![
+        step(1, 1, json!({ "config": {} }), vec![]),
+        step(
+            2,
+            2,
+            command("k1"),
+            vec![
+                ("event.trade.intent", intent(1)),
+                ("event.trade.executed", fill(1, 1, "buy", "60000", "0")),
+            ],
+        ),
+        step(
+            10,
+            3,
+            command("k2"),
+            vec![
+                ("event.trade.intent", intent(2)),
+                ("event.trade.executed", fill(2, 1, "sell", "60100", "10")),
+                ("event.trade.closed", json!({ "reason": "order" })),
+            ],
+        ),
+        step(20, 4, command("k3"), vec![("event.emergency_stop", stop("latched"))]),
+        step(30, 5, command("k4"), vec![("event.emergency_stop", stop("resumed"))]),
+    ];
+    let commits = [(3, 2), (11, 3), (21, 4), (31, 5)].map(|(seq, offset)| Commit { seq, offset });
+    let mut told = Vec::new();
+    for (index, (name, payload)) in steps.iter().flat_map(|s| s.events.clone()).enumerate() {
+        let number = index as u64 + 1;
+        let cursor = Some(Cursor { epoch: "e".into(), offset: number });
+        told.push(Told { seq: 40 + index, name, frame_seq: number, cursor, payload });
+    }
+    let head = Some(Cursor { epoch: "e".into(), offset: 0 });
+    let placed = |offset: u64, order: u64| json!({ "orderId": format!("o{order}"), "filledVolume": "0.1", "journalOffset": offset });
+    let status = json!({ "latches": [], "cursor": { "offset": 7 } });
+    let requests = vec![
+        request("trades.place", Some("k1"), vec![answer(4, placed(2, 1)), answer(60, placed(2, 1))]),
+        request("trades.closePosition", Some("k2"), vec![answer(12, json!({ "journalOffset": 3 }))]),
+        request(
+            "risk.emergencyStop",
+            Some("k3"),
+            vec![answer(22, json!({ "stopId": "s1", "latched": true, "journalOffset": 4 }))],
+        ),
+        request("risk.resume", Some("k4"), vec![answer(32, json!({ "journalOffset": 5 }))]),
+        request("accounts.get", None, vec![answer(61, account("10009.3", 7, json!([])))]),
+        request("risk.status", None, vec![answer(62, status)]),
+        request("gateway.status", None, vec![answer(63, json!({ "state": "ready" }))]),
+        request("gateway.ping", None, vec![answer(64, json!({}))]),
+    ];
+    let session = Session { seq: 1, head, told, ..Session::default() };
+    let client = ClientHistory { name: "operator", sessions: vec![session], requests };
+    History { steps, commits: commits.to_vec(), clients: vec![client], ..History::default() }
+}
+
+/// The rules that a doctored copy of the good history breaks.
+fn rules(doctor: impl FnOnce(&mut History)) -> Vec<(&'static str, &'static str)> {
+    let mut history = good();
+    doctor(&mut history);
+    let found = judge(&quiet(), &history);
+    found.into_iter().map(|Violation { oracle, rule, .. }| (oracle, rule)).collect()
+}
+
+#[test]
+fn a_good_history_passes() {
+    assert_eq!(judge(&quiet(), &good()), []);
+}
+
+#[test]
+fn journal_sees_a_durable_offset_given_again() {
+    let found = rules(|h| h.steps.push(step(50, 5, json!("wake"), vec![])));
+    assert!(found.contains(&("journal", "LV06")), "{found:?}");
+}
+
+#[test]
+fn journal_sees_a_gap_and_a_commit_of_nothing() {
+    assert!(rules(|h| h.steps[4].offset = 6).contains(&("journal", "LV05")));
+    assert!(rules(|h| h.commits.push(Commit { seq: 99, offset: 9 })).contains(&("journal", "LV05")));
+    assert!(rules(|h| h.refused_starts.push((9, "corrupt".into()))).contains(&("journal", "LV05")));
+}
+
+#[test]
+fn journal_lets_a_crash_undo_what_was_not_durable() {
+    let found = rules(|h| {
+        h.steps.push(step(70, 6, json!("wake"), vec![]));
+        h.steps.push(step(80, 6, json!("end_of_data"), vec![]));
+    });
+    assert_eq!(found, []);
+}
+
+#[test]
+fn ledger_sees_wrong_money() {
+    type Doctor = fn(&mut History);
+    let cases: [(&str, &str, Doctor); 5] = [
+        ("a profit that prices do not make", "AC12", |h| {
+            h.steps[2].events[1].1["realizedPnl"] = json!("10.01");
+        }),
+        ("a commission of another size", "AC11", |h| {
+            h.steps[1].events[1].1["commission"] = json!("-0.34");
+        }),
+        ("a balance that fills do not leave", "AC01", |h| {
+            h.clients[0].requests[4].answers[0].body = account("10009.31", 7, json!([]));
+        }),
+        ("a position that is gone", "AC05", |h| {
+            let ghost = json!([{ "positionId": "p1", "volume": "0.1", "floating": "0", "swap": "0" }]);
+            h.clients[0].requests[4].answers[0].body = account("10009.3", 7, ghost);
+        }),
+        ("a posting that does not add up", "AC01", |h| {
+            h.steps[1].ledger = vec![json!({ "accountId": "paper-1", "amount": "1", "balanceAfter": "2" })];
+        }),
+    ];
+    for (what, rule, doctor) in cases {
+        let found = rules(doctor);
+        assert!(found.contains(&("ledger", rule)), "{what}: {found:?}");
+    }
+}
+
+#[test]
+fn rk05_stop_sees_risk_added_under_a_latch() {
+    let found = rules(|h| {
+        let events =
+            vec![("event.trade.intent", intent(3)), ("event.trade.executed", fill(3, 3, "buy", "1", "0"))];
+        let mut late = step(25, 5, json!("wake"), events);
+        late.events.iter_mut().for_each(|(_, payload)| payload["clientOrderId"] = Value::Null);
+        h.steps.insert(4, late);
+        h.steps[5].offset = 6;
+    });
+    assert!(found.contains(&("stop", "RK05")), "{found:?}");
+}
+
+#[test]
+fn rk05_stop_sees_a_forgotten_and_an_unlogged_latch() {
+    let forgotten = rules(|h| {
+        h.clients[0].requests[5].answers[0].body["cursor"]["offset"] = json!(6);
+    });
+    assert!(forgotten.contains(&("stop", "RK05")), "{forgotten:?}");
+    let unlogged = rules(|h| h.clients[0].requests[2].answers[0].body["stopId"] = json!("s2"));
+    assert!(unlogged.contains(&("stop", "RK05")), "{unlogged:?}");
+}
+
+#[test]
+fn client_sees_gaps_lies_and_lost_acknowledgements() {
+    type Doctor = fn(&mut History);
+    let cases: [(&str, &str, Doctor); 9] = [
+        ("a frame number left out", "GW01", |h| h.clients[0].sessions[0].told[3].frame_seq = 9),
+        ("an event that was never told", "GW02", |h| drop(h.clients[0].sessions[0].told.remove(2))),
+        ("an event told otherwise than logged", "GW02", |h| {
+            h.clients[0].sessions[0].told[1].payload["price"] = json!("1");
+        }),
+        ("an event that is not in the log", "GW02", |h| drop(h.steps.pop())),
+        ("an event told before it was durable", "RK08", |h| h.clients[0].sessions[0].told[0].seq = 2),
+        ("another answer to the same key", "GW03", |h| {
+            h.clients[0].requests[0].answers[1].body["extra"] = json!(1);
+        }),
+        ("an effect twice", "GW03", |h| {
+            let mut again = h.steps[3].clone();
+            (again.seq, again.offset) = (50, 6);
+            h.steps.push(again);
+        }),
+        ("an acknowledgement before the commit", "GW08", |h| h.clients[0].requests[0].answers[0].seq = 2),
+        ("an acknowledgement that the journal lost", "LV06", |h| {
+            h.clients[0].requests[0].answers[0].body["journalOffset"] = json!(77);
+        }),
+    ];
+    for (what, rule, doctor) in cases {
+        let found = rules(doctor);
+        assert!(found.contains(&("client", rule)), "{what}: {found:?}");
+    }
+    let allowed = rules(|h| h.clients[0].name = "viewer");
+    assert!(allowed.contains(&("client", "GW04")), "{allowed:?}");
+}
+
+#[test]
+fn liveness_sees_what_was_left_open() {
+    type Doctor = fn(&mut History);
+    let cases: [(&str, &str, Doctor); 4] = [
+        ("a request without an answer", "LV04", |h| h.clients[0].requests[0].done = false),
+        ("an order of unknown fate", "OR01", |h| {
+            h.clients[0].requests[4].answers[0].body["orders"] = json!([{ "status": "pending_cancel" }]);
+        }),
+        ("a gateway that is not ready", "LV04", |h| {
+            h.clients[0].requests[6].answers[0].body["state"] = json!("starting");
+        }),
+        ("an end that never came", "LV04", |h| h.unfinished = Some("the drain".into())),
+    ];
+    for (what, rule, doctor) in cases {
+        let found = rules(doctor);
+        assert!(found.contains(&("liveness", rule)), "{what}: {found:?}");
+    }
+}

@@ -1,0 +1,49 @@
+//! What is printed of a world that failed.
+
+use crate::{outcome::Outcome, plan::Plan, run::Report};
+use std::fmt::Write;
+
+/// Records that are shown before a violation.
+const RECORDS_BEFORE: usize = 10;
+/// Violations that are shown; the first ones tell most.
+const SHOWN: usize = 3;
+
+/// Everything needed to understand a failure and to see it again.
+pub fn failure(plan: &Plan, report: &Report) -> String {
+    let Plan { scenario, seed, .. } = plan;
+    let mut text = format!("\n{}: scenario {scenario}, seed {seed}, commit {}\n", report.outcome, commit());
+    let mut line = |content: String| writeln!(text, "{content}").expect("a string takes everything");
+    for note in &report.notes {
+        line(format!("  {note}"));
+    }
+    for violation in report.violations.iter().take(SHOWN) {
+        line(format!("  {} {}: {}", violation.oracle, violation.rule, violation.message));
+        for seq in violation.seq.saturating_sub(RECORDS_BEFORE)..=violation.seq {
+            if let Some(record) = report.trace.get(seq) {
+                line(format!("    {}", record.line()));
+            }
+        }
+    }
+    if let Some(more) = report.violations.len().checked_sub(SHOWN + 1) {
+        line(format!("  and {} more", more + 1));
+    }
+    if report.outcome == Outcome::Panic && report.violations.is_empty() {
+        for seq in report.trace.len().saturating_sub(RECORDS_BEFORE)..report.trace.len() {
+            if let Some(record) = report.trace.get(seq) {
+                line(format!("    {}", record.line()));
+            }
+        }
+    }
+    line(format!("  again: cargo sim run --scenario {scenario} --seed {seed} --trace out.jsonl"));
+    text
+}
+
+/// The commit that is checked out, if git knows one.
+fn commit() -> String {
+    let output = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    output
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok())
+        .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+}

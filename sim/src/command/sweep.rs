@@ -1,0 +1,165 @@
+//! `sweep`: many worlds, and what they reached.
+
+use super::{CommandError, batch, cores, report, seeds};
+use crate::{
+    outcome::{MARK_MISSING, Outcome},
+    scenario::{self, Scenario},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufWriter, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Failures that are printed in full; all are counted and in the JSON.
+const PRINTED: usize = 5;
+
+/// Arguments of `sweep`.
+#[derive(Debug, clap::Args)]
+pub struct Sweep {
+    /// A scenario's name or file, or `all`
+    #[arg(long, default_value = "all")]
+    scenario: String,
+    /// A..B, without B; every seed runs every scenario
+    #[arg(long, value_parser = seeds)]
+    seeds: Range<u64>,
+    /// Worlds at a time
+    #[arg(long, default_value_t = cores())]
+    jobs: usize,
+    /// Writes one line `{scenario, seed, traceHash, outcome}` per world
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// One line of the JSON.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    pub scenario: String,
+    pub seed: u64,
+    pub trace_hash: String,
+    pub outcome: Outcome,
+}
+
+/// What a sweep adds up.
+#[derive(Default)]
+struct Totals {
+    lines: Vec<Line>,
+    failures: usize,
+    inputs: u64,
+    simulated: Duration,
+    /// By scenario and mark: worlds that reached it, and how often.
+    marks: BTreeMap<(String, String), (u64, u64)>,
+}
+
+impl Sweep {
+    /// The exit code.
+    pub fn execute(&self, folder: &Path) -> Result<u8, CommandError> {
+        let scenarios = scenario::select(folder, &self.scenario)?;
+        let worlds = (self.seeds.end - self.seeds.start) * scenarios.len() as u64;
+        let progress = bar(worlds);
+        let started = clock();
+        let mut totals = Totals::default();
+        batch::run_all(&scenarios, self.seeds.clone(), self.jobs, |plan, world| {
+            if world.outcome != Outcome::Ok {
+                totals.failures += 1;
+                if totals.failures <= PRINTED {
+                    progress.suspend(|| print!("{}", report::failure(plan, &world)));
+                }
+            }
+            totals.add(&plan.scenario, plan.seed, &world);
+            progress.set_message(format!("{} failed", totals.failures));
+            progress.inc(1);
+        });
+        progress.finish_and_clear();
+        totals.lines.sort();
+        if let Some(path) = &self.json {
+            write_lines(path, &totals.lines)?;
+        }
+        totals.print_marks();
+        totals.print_speed(started.elapsed(), self.jobs);
+        Ok(totals.exit_code(&scenarios))
+    }
+}
+
+impl Totals {
+    fn add(&mut self, scenario: &str, seed: u64, world: &crate::run::Report) {
+        self.lines.push(Line {
+            scenario: scenario.to_owned(),
+            seed,
+            trace_hash: world.trace_hash(),
+            outcome: world.outcome,
+        });
+        self.inputs += world.counts.inputs;
+        self.simulated += world.simulated;
+        for (mark, count) in &world.counts.marks {
+            let (worlds, times) = self.marks.entry((scenario.to_owned(), mark.clone())).or_default();
+            *worlds += 1;
+            *times += count;
+        }
+    }
+
+    fn print_marks(&self) {
+        println!("{:<18} {:<28} {:>8} {:>10}", "scenario", "mark", "worlds", "times");
+        for ((scenario, mark), (worlds, times)) in &self.marks {
+            println!("{scenario:<18} {mark:<28} {worlds:>8} {times:>10}");
+        }
+    }
+
+    fn print_speed(&self, elapsed: Duration, jobs: usize) {
+        let seconds = elapsed.as_secs_f64().max(f64::EPSILON);
+        let worlds = self.lines.len() as f64;
+        println!(
+            "{} worlds, {} failed, in {seconds:.1} s with {jobs} jobs: {:.1} worlds/s, {:.0} machine inputs/s, \
+             {:.0} times as fast as real",
+            self.lines.len(),
+            self.failures,
+            worlds / seconds,
+            self.inputs as f64 / seconds,
+            self.simulated.as_secs_f64() / seconds,
+        );
+    }
+
+    fn exit_code(&self, scenarios: &[Scenario]) -> u8 {
+        let gravest = self.lines.iter().map(|line| line.outcome).min().unwrap_or(Outcome::Ok);
+        if gravest != Outcome::Ok {
+            return gravest.exit_code();
+        }
+        let mut code = 0;
+        for scenario in scenarios {
+            for mark in &scenario.expect {
+                if !self.marks.contains_key(&(scenario.name.clone(), mark.clone())) {
+                    println!("{}: expected mark `{mark}` never fired", scenario.name);
+                    code = MARK_MISSING;
+                }
+            }
+        }
+        code
+    }
+}
+
+fn bar(worlds: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} worlds, {per_sec}, {msg}, {eta} left")
+        .expect("a valid template");
+    ProgressBar::new(worlds).with_style(style)
+}
+
+/// Real time: how fast the simulator is, is the one thing here that is not simulated.
+#[expect(clippy::disallowed_methods, reason = "measures the host")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+fn write_lines(path: &Path, lines: &[Line]) -> Result<(), CommandError> {
+    let mut file = BufWriter::new(File::create(path).map_err(CommandError::io(path))?);
+    for line in lines {
+        let json = serde_json::to_string(line).expect("a line is data");
+        writeln!(file, "{json}").map_err(CommandError::io(path))?;
+    }
+    file.flush().map_err(CommandError::io(path))
+}
