@@ -8,7 +8,7 @@ use crate::node::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -45,7 +45,6 @@ pub async fn serve(gateway: Arc<Gateway>, stream: Box<dyn Stream>, address: Stri
         .timer(timer)
         .header_read_timeout(limits::HEADER_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router(peer)))
         .with_upgrades()
         .await;
@@ -61,7 +60,17 @@ fn router(peer: Peer) -> Router {
         .route("/ws", get(upgrade))
         .layer(middleware::from_fn_with_state(peer.clone(), check_origin))
         .route("/healthz", get(health))
+        .layer(middleware::map_response(close_after))
         .with_state(peer)
+}
+
+/// One request per connection. (hyper's own way, `keep_alive(false)`, would also replace the
+/// `Connection: upgrade` of the answer that makes a WebSocket.)
+async fn close_after(mut response: Response) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// GW06: a page or a host name that is not on the list gets nothing.
