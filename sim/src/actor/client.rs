@@ -125,15 +125,18 @@ impl Client {
     /// Lives until it is done.
     pub async fn run(mut self, mut control: mpsc::UnboundedReceiver<Control>) {
         while self.phase != Phase::Done {
-            if let Some(mut socket) = self.connect().await {
-                let end = self.converse(&mut socket, &mut control).await;
-                drop(socket);
-                self.disconnected();
-                if matches!(end, End::Done) {
-                    self.link(r#"{"link":"left"}"#);
-                    continue;
+            match self.connect().await {
+                Err(why) => self.link(&format!(r#"{{"link":"refused","why":"{why}"}}"#)),
+                Ok(mut socket) => {
+                    let end = self.converse(&mut socket, &mut control).await;
+                    drop(socket);
+                    self.disconnected();
+                    if matches!(end, End::Done) {
+                        self.link(r#"{"link":"left"}"#);
+                        continue;
+                    }
+                    self.link(r#"{"link":"lost"}"#);
                 }
-                self.link(r#"{"link":"lost"}"#);
             }
             let pause = self.setup.draw.within(5..=300);
             sleep(Duration::from_millis(pause)).await;
@@ -143,25 +146,31 @@ impl Client {
         }
     }
 
-    /// A connection on which `gateway.connect` succeeded.
-    async fn connect(&mut self) -> Option<Socket> {
-        let token = String::from_utf8(self.setup.gateway_disk.small_file(self.setup.token_file)?).ok()?;
+    /// A connection on which `gateway.connect` succeeded, or why there is none.
+    async fn connect(&mut self) -> Result<Socket, &'static str> {
+        let token = self.setup.gateway_disk.small_file(self.setup.token_file).ok_or("no token")?;
+        let token = String::from_utf8(token).map_err(|_| "a damaged token")?;
         let address = self.setup.address.clone();
-        let stream = timeout(CONNECT_LIMIT, TcpStream::connect(&address)).await.ok()?.ok()?;
-        let upgrade = client_async(format!("ws://{address}/ws"), stream);
-        let (mut socket, _) = timeout(CONNECT_LIMIT, upgrade).await.ok()?.ok()?;
+        let stream = timeout(CONNECT_LIMIT, TcpStream::connect(&address)).await;
+        let stream = stream.map_err(|_| "no route")?.map_err(|_| "nobody listens")?;
+        let upgrade = timeout(CONNECT_LIMIT, client_async(format!("ws://{address}/ws"), stream)).await;
+        let (mut socket, _) = upgrade.map_err(|_| "no upgrade in time")?.map_err(|_| "no upgrade")?;
         let resume = match (&self.cursor, self.phase) {
             (Some(cursor), Phase::Reading) => Some(Cursor { offset: 0, ..cursor.clone() }),
             (cursor, _) => cursor.clone(),
         };
         let name = self.setup.node.name();
-        socket.send(Message::text(wire::connect(name, token.trim(), resume.as_ref()))).await.ok()?;
+        let hello = Message::text(wire::connect(name, token.trim(), resume.as_ref()));
+        socket.send(hello).await.map_err(|_| "lost while connecting")?;
         self.record(Kind::Sent, &wire::connect(name, "***", resume.as_ref()));
-        let text = timeout(CONNECT_LIMIT, next_text(&mut socket)).await.ok()??;
+        let text = timeout(CONNECT_LIMIT, next_text(&mut socket)).await;
+        let text = text.map_err(|_| "no answer in time")?.ok_or("lost while connecting")?;
         let seq = self.record(Kind::Received, &text);
-        let Frame::Response { ok: true, body, .. } = wire::read(seq, &text) else { return None };
+        let Frame::Response { ok: true, body, .. } = wire::read(seq, &text) else {
+            return Err("not let in");
+        };
         self.connected(seq, resume, &body);
-        Some(socket)
+        Ok(socket)
     }
 
     fn connected(&mut self, seq: usize, resumed_from: Option<Cursor>, body: &Value) {
