@@ -37,8 +37,12 @@ pub fn show(units: i128) -> String {
 }
 
 /// The product of two, rounded to cents, halves away from zero.
-pub fn times_in_cents(a: i128, b: i128) -> i128 {
-    let product = a * b; // in units of 10^-16
+pub const fn times_in_cents(a: i128, b: i128) -> i128 {
+    in_cents(a * b)
+}
+
+/// A product of two, which is in units of 10^-16, rounded to cents, halves away from zero.
+pub const fn in_cents(product: i128) -> i128 {
     let cent = CENT * ONE;
     let half = if product < 0 { -cent / 2 } else { cent / 2 };
     (product + half) / cent * CENT

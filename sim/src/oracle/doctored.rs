@@ -159,7 +159,8 @@ fn ledger_sees_wrong_money() {
             h.clients[0].requests[4].answers[0].body = account("10009.31", 7, json!([]));
         }),
         ("a position that is gone", "AC05", |h| {
-            let ghost = json!([{ "positionId": "p1", "volume": "0.1", "floating": "0", "swap": "0" }]);
+            let ghost = json!([{ "positionId": "p1", "symbol": "BTCUSD", "side": "buy", "volume": "0.1", "openPrice": "1",
+                "currentPrice": "1", "floating": "0", "swap": "0" }]);
             h.clients[0].requests[4].answers[0].body = account("10009.3", 7, ghost);
         }),
         ("a posting that does not add up", "AC01", |h| {

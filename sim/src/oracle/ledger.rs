@@ -3,7 +3,7 @@
 
 use super::{
     Findings, Log, Severity, Violation,
-    arithmetic::{parse, show, times_in_cents, units},
+    arithmetic::{in_cents, parse, show, times_in_cents, units},
 };
 use crate::{
     history::{Answer, History},
@@ -149,7 +149,7 @@ impl Book {
             money("equity"),
             money("margin"),
             money("freeMargin"),
-            sum(positions, "floating"),
+            floating(positions, answer.seq, findings),
             sum(positions, "swap"),
         ) else {
             return findings.add("AC01", answer.seq, "accounts.get lacks figures");
@@ -178,6 +178,22 @@ impl Book {
             findings.add("AC05", answer.seq, message);
         }
     }
+}
+
+/// The floating result of all positions: exact, and rounded once in the end (AC12). Each position's
+/// own figure is rounded by itself.
+fn floating(positions: &Value, seq: usize, findings: &mut Findings) -> Option<i128> {
+    let mut exact = 0; // units of 10^-8 of a price x 10^-8 of a lot
+    for position in positions.as_array()? {
+        let (open, current) = (units(&position["openPrice"])?, units(&position["currentPrice"])?);
+        let moved = if position["side"] == "buy" { current - open } else { open - current };
+        let (moved, volume) = (moved * contract(position["symbol"].as_str()?), units(&position["volume"])?);
+        exact += moved * volume;
+        if units(&position["floating"]) != Some(times_in_cents(moved, volume)) {
+            findings.add("AC12", seq, format!("a floating result that prices do not make: {position}"));
+        }
+    }
+    Some(in_cents(exact))
 }
 
 /// Units per lot, from the specification.
