@@ -1,3 +1,5 @@
 //! The integration tests, as one binary: a module per topic.
 
+mod backtest;
+mod support;
 mod tidy;

@@ -148,7 +148,7 @@ impl Run {
             period: self.period,
             bars: tally.bars,
             quotes: tally.quotes,
-            metrics: Metrics::new(&self.log, &self.curve, self.periods),
+            metrics: Metrics::new(self.log.trades(), &self.curve, self.periods, self.log.refused()),
             trades: self.log.trades().to_vec(),
             quarantined,
             ambiguous_bars: tally.ambiguous_bars,

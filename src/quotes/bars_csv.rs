@@ -132,7 +132,7 @@ impl CsvBars {
     fn read_bar(&mut self) -> Result<Option<(UnixNanos, Bar)>, DataError> {
         while let Some((bid, ask)) = self.read_pair()? {
             let at = bid.at;
-            match self.to_bar(bid, ask)? {
+            match self.bar(bid, ask)? {
                 Ok(bar) => {
                     self.check_overlap(at)?;
                     return Ok(Some((at, bar)));
@@ -170,7 +170,7 @@ impl CsvBars {
         Ok(pair)
     }
 
-    fn to_bar(&mut self, bid: Row, ask: Option<Row>) -> Result<Result<Bar, QuoteFault>, DataError> {
+    fn bar(&mut self, bid: Row, ask: Option<Row>) -> Result<Result<Bar, QuoteFault>, DataError> {
         let bids = match bid.prices {
             Ok(prices) => prices,
             Err(fault) => return Ok(Err(fault)),

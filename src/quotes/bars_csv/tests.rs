@@ -242,7 +242,7 @@ fn or09_local_stamps_need_a_zone() {
 
 /// A file of 3,000 bars with every kind of dirt that does not stop.
 fn long_file() -> String {
-    let mut text = format!("\u{feff}Volume,TIMESTAMP,Open,High,Low,Close\r\n");
+    let mut text = "\u{feff}Volume,TIMESTAMP,Open,High,Low,Close\r\n".to_owned();
     for minute in 0..3_000_i64 {
         let at = UnixNanos::parse("2012-02-01T00:00:00Z").expect("an instant").plus(minute * 60_000_000_000);
         let open = match minute % 100 {
