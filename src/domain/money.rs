@@ -177,7 +177,7 @@ impl SubAssign for Money {
 impl Neg for Money {
     type Output = Self;
     fn neg(self) -> Self {
-        Self(-self.0)
+        Self(unsigned_zero(-self.0))
     }
 }
 
@@ -234,8 +234,18 @@ impl Exact {
 
     /// Rounds once, to the currency's digits.
     pub fn post(self, currency: Currency, rounding: Rounding) -> Money {
-        Money(self.0.round_dp_with_strategy(currency.digits(), rounding.strategy()))
+        let mut amount = self.0.round_dp_with_strategy(currency.digits(), rounding.strategy());
+        amount.rescale(currency.digits());
+        Money(unsigned_zero(amount))
     }
+}
+
+/// Decimals know a negative zero, which prints as `-0` and reads back as `0`: money does not.
+fn unsigned_zero(mut amount: Decimal) -> Decimal {
+    if amount.is_zero() {
+        amount.set_sign_positive(true);
+    }
+    amount
 }
 
 fn saturated(a: Decimal, b: Decimal) -> Decimal {
@@ -344,6 +354,20 @@ mod tests {
                 dec(posted),
                 "{amount}"
             );
+        }
+    }
+
+    #[test]
+    fn dm02_there_is_one_zero_and_posted_amounts_have_their_currency_s_digits() {
+        for (money, text) in [
+            (-Money::ZERO, "0"),
+            (-Money::of(Decimal::ZERO, Currency::USD), "0.00"),
+            (Exact(dec("-0.001")).post(Currency::USD, Rounding::HalfAway), "0.00"),
+            (Money::of(dec("2.5"), Currency::USD), "2.50"),
+            (Money::of(dec("2.5"), Currency::USD) - Money::of(dec("2.5"), Currency::USD), "0.00"),
+            (-Money::of(dec("2.5"), Currency::USD) + Money::of(dec("2.5"), Currency::USD), "0.00"),
+        ] {
+            assert_eq!(money.to_string(), text);
         }
     }
 
