@@ -13,7 +13,7 @@ use crate::node::{
 use clap::{Parser, Subcommand};
 use std::{
     fmt::Display,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -86,7 +86,12 @@ fn log_to_stderr(filter: Option<&str>) -> Result<(), String> {
             .from_env()
             .map_err(|error| format!("{LOG_VARIABLE}: {error}"))?,
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     Ok(())
 }
 

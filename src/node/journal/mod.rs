@@ -23,7 +23,7 @@ mod v1;
 mod verify;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use command::{ReplayCommand, run as run_replay};
 pub use error::JournalError;

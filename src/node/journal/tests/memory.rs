@@ -45,6 +45,11 @@ impl Memory {
         self.files().broken = true;
     }
 
+    /// It can be written again.
+    pub fn mend_disk(&self) {
+        self.files().broken = false;
+    }
+
     /// Writes so far.
     pub fn writes(&self) -> u64 {
         self.files().writes

@@ -5,5 +5,5 @@ mod damage;
 mod driver;
 mod format;
 mod golden;
-mod memory;
+pub(in crate::node) mod memory;
 mod recovery;

@@ -1,0 +1,104 @@
+//! A recording drives the clock, survives restarts and failed commits, and ends once.
+
+use super::bench::{Bench, open};
+use crate::{
+    domain::{
+        message::Input,
+        time::{MINUTE_NS, UnixNanos},
+    },
+    node::{
+        clock::Speed,
+        config::FeedSpec,
+        feed::FeedOptions,
+        journal::tests::memory::Memory,
+        status::{FeedState, NodeState},
+    },
+};
+use std::{fmt::Write as _, sync::Arc};
+
+const BARS: i64 = 3_000;
+
+/// Minute bars on a Wednesday, whose open price is their number.
+fn recording(directory: &tempfile::TempDir) -> FeedOptions {
+    let mut text = String::from("timestamp,open,high,low,close\n");
+    let first = UnixNanos::parse("2024-01-10T00:00:00Z").expect("an instant");
+    for bar in 0..BARS {
+        let (at, price) = (first.plus(bar * MINUTE_NS), 40_000 + bar);
+        writeln!(text, "{at},{price},{price},{price},{price}").expect("a text takes more");
+    }
+    let path = directory.path().join("BTCUSD_M1.csv");
+    std::fs::write(&path, text).expect("the file can be written");
+    let spec = FeedSpec::parse(&format!("replay:{}", path.display())).expect("a feed");
+    FeedOptions { spec, speed: Speed::Max, seed: 0 }
+}
+
+/// Runs until the recording has ended.
+async fn run_to_end(bench: &Bench, feed: crate::node::feed::Feed) {
+    feed.run(bench.feed_context()).await.expect("the recording is good");
+    let board = Arc::clone(&bench.node.board);
+    bench.eventually("the feed has ended", move || board.lock().feed == FeedState::Ended).await;
+}
+
+#[tokio::test]
+async fn a_recording_is_replayed_whole_and_stamped_with_its_own_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let memory = Memory::default();
+    let (bench, feed) = Bench::start_with(&memory, recording(&directory)).await;
+    run_to_end(&bench, feed).await;
+    bench.stop().await;
+    let opened = open(&memory);
+    assert_eq!(opened.machine.tally().bars, u64::try_from(BARS).expect("positive"));
+    let last = UnixNanos::parse("2024-01-12T01:59:59.999Z").expect("an instant");
+    let ran_on_ns = opened.machine.now().since(last);
+    assert!((0..60 * MINUTE_NS).contains(&ran_on_ns), "then it is real time: {ran_on_ns}");
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_after_the_last_journaled_row() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let memory = Memory::default();
+    let options = recording(&directory);
+    let (bench, feed) = Bench::start_with(&memory, options.clone()).await;
+    let context = bench.feed_context();
+    let pump = async { feed.run(context).await };
+    // killed on the way
+    let killed = async {
+        while bench.node.board.lock().journal_offset < 500 {
+            bench.rt.sleep(std::time::Duration::from_millis(1)).await;
+        }
+        memory.after_kill()
+    };
+    let memory = tokio::select! {
+        biased;
+        memory = killed => memory,
+        _ = pump => memory.after_kill(),
+    };
+    for _ in 0..2 {
+        let (bench, feed) = Bench::start_with(&memory, options.clone()).await;
+        run_to_end(&bench, feed).await;
+        bench.stop().await;
+        assert_eq!(open(&memory).machine.tally().bars, u64::try_from(BARS).expect("positive"));
+    }
+}
+
+#[tokio::test]
+async fn rows_that_a_failed_commit_lost_enter_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let memory = Memory::default();
+    let (bench, feed) = Bench::start_with(&memory, recording(&directory)).await;
+    let breaking = async {
+        while bench.node.board.lock().journal_offset < 1 {
+            bench.rt.sleep(std::time::Duration::from_millis(1)).await;
+        }
+        memory.break_disk();
+        // a commit, lest the rows wait in memory
+        bench.node.handle.enter(Input::Wake).await.expect_err("nothing is durable");
+        memory.mend_disk();
+    };
+    tokio::join!(biased; breaking, run_to_end(&bench, feed));
+    let handle = bench.node.handle.clone();
+    bench.eventually("it goes on", move || handle.status().state == NodeState::Ready).await;
+    assert!(bench.node.board.lock().commit_errors > 0);
+    bench.stop().await;
+    assert_eq!(open(&memory).machine.tally().bars, u64::try_from(BARS).expect("positive"));
+}
