@@ -16,15 +16,16 @@ pub struct Reply {
     pub result: Result<ReplyBody, Refusal>,
 }
 
-/// What a successful command answers; serialises to the response's payload.
+/// What a successful command answers; serialises to the response's payload. Reading one back takes the
+/// first variant whose fields are there: one whose fields are a part of another's comes after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ReplyBody {
     Place(PlaceReply),
-    Cancel(CancelReply),
     Close(CloseReply),
     Stop(StopReply),
     Resume(ResumeReply),
+    Cancel(CancelReply),
 }
 
 /// `trades.place`.
@@ -118,4 +119,52 @@ pub enum OutcomeState {
     Pending,
     NotSent,
     Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lv05_a_stored_reply_is_read_back_as_itself() {
+        let place = PlaceReply {
+            intent_id: IntentId(1),
+            order_id: OrderId(2),
+            client_order_id: None,
+            status: OrderStatus::Filled,
+            filled_volume: Decimal::ONE,
+            avg_price: None,
+            position_id: Some(PositionId(2)),
+            reason: None,
+            risk_decision: "approved".into(),
+            journal_offset: 3,
+        };
+        let outcome = Outcome {
+            kind: OutcomeKind::Order,
+            id: "o2".into(),
+            account_id: "paper-1".into(),
+            state: OutcomeState::Done,
+            reason: None,
+        };
+        let outcomes = vec![outcome];
+        let close = CloseReply {
+            fills: Vec::new(),
+            position: None,
+            intent_id: IntentId(1),
+            outcomes: outcomes.clone(),
+            journal_offset: 3,
+        };
+        let stop =
+            StopReply { stop_id: StopId(1), latched: true, outcomes: outcomes.clone(), journal_offset: 3 };
+        for reply in [
+            ReplyBody::Place(place),
+            ReplyBody::Close(close),
+            ReplyBody::Stop(stop),
+            ReplyBody::Resume(ResumeReply { cleared: vec!["s1".into()], journal_offset: 3 }),
+            ReplyBody::Cancel(CancelReply { outcomes, journal_offset: 3 }),
+        ] {
+            let stored = serde_json::to_string(&reply).expect("plain data");
+            assert_eq!(serde_json::from_str::<ReplyBody>(&stored).expect("the same"), reply);
+        }
+    }
 }
