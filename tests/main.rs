@@ -1,5 +1,9 @@
 //! The integration tests, as one binary: a module per topic.
+#![allow(clippy::disallowed_methods, reason = "tests are hosts: they have clocks, threads and tasks")]
 
 mod backtest;
+mod harness;
+mod process;
+mod protocol_document;
 mod support;
 mod tidy;
