@@ -2,7 +2,6 @@
 #![allow(clippy::disallowed_methods, reason = "tests are hosts: they have clocks, threads and tasks")]
 
 mod backtest;
-mod harness;
 mod process;
 mod protocol_document;
 mod support;

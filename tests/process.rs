@@ -1,6 +1,6 @@
 //! The real process: killed while orders flow, terminated, replayed, and handed a damaged journal.
 
-use crate::harness::{
+use crate::support::{
     client::{CallError, Client},
     process::{Gateway, lockstep},
 };

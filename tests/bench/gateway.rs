@@ -2,18 +2,18 @@
 //! the same run: one durable redb commit, and a WebSocket echo with no gateway behind it.
 #![allow(clippy::disallowed_methods, reason = "benchmarks are hosts: they have clocks, threads and tasks")]
 
-#[path = "../harness/mod.rs"]
+#[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests, which need more of it")]
-mod harness;
+mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::{SinkExt, StreamExt};
-use harness::{client::Client, process::Gateway};
 use serde_json::json;
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
+use support::{client::Client, process::Gateway};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async, tungstenite::Message};
 

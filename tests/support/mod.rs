@@ -1,4 +1,7 @@
-//! What several topics need.
+//! What several topics need: the real binary as a process, a client that knows only the wire, market data.
+
+pub mod client;
+pub mod process;
 
 use std::{
     io::Read,

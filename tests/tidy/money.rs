@@ -48,7 +48,7 @@ fn names_an_integer(code: &str, at: usize) -> bool {
     let ends = [';', '{', '}'];
     let start = code[..at].rfind(ends).map_or(0, |n| n + 1);
     let end = code[at..].find(ends).map_or(code.len(), |n| at + n);
-    words(&code[start..end]).any(|(_, word)| INTEGERS.contains(&word))
+    words(&code[start..end]).any(|(_, word)| INTEGERS.iter().any(|integer| word.ends_with(integer)))
 }
 
 /// Names that this file declares as `name: Decimal`.
@@ -98,6 +98,7 @@ fn planted_decimal_arithmetic_is_found() {
         ("fn f(n: i64) { n.checked_mul(2) }", &[]),
         ("fn f(a: Decimal) { i128::from(n).checked_mul(2) }", &[]),
         ("fn f(a: Decimal) { n.checked_mul(i128::from(2)) }", &[]),
+        ("fn f(a: Decimal) { n.checked_mul(10_i128) }", &[]),
     ] {
         assert_finds(decimal_arithmetic, "src/venue/broker.rs", text, expected);
         assert_finds(decimal_arithmetic, HOME, text, &[]);
