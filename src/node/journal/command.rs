@@ -95,6 +95,10 @@ fn in_words(command: &ReplayCommand, report: &ReplayReport) -> String {
         ("state", report.state_hash.to_string()),
         ("outputs", report.output_hash.to_string()),
     ];
+    let gone = match report.first_offset {
+        1 => String::new(),
+        first => format!("note      records before {first} are gone: replayed from a snapshot\n"),
+    };
     let lines: String = rows.iter().map(|(name, value)| format!("{name:<10}{value}\n")).collect();
-    lines + "ok: everything stored is what was written, and replays to the same outputs\n"
+    lines + &gone + "ok: everything stored is what was written, and replays to the same outputs\n"
 }

@@ -73,7 +73,8 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether what is stored contradicts itself, as opposed to not being readable or not being ours.
+    /// Whether what is stored contradicts itself or what the machine makes of it, as opposed to not
+    /// being readable or not being ours.
     pub const fn is_integrity(&self) -> bool {
         matches!(
             self,
@@ -82,6 +83,7 @@ impl JournalError {
                 | Self::Index { .. }
                 | Self::Missing { .. }
                 | Self::Foreign { .. }
+                | Self::Engine { .. }
                 | Self::Diverged { .. }
         )
     }

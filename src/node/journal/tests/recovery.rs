@@ -68,6 +68,18 @@ fn lv05_from_any_snapshot_the_same_state() {
 }
 
 #[test]
+fn dt01_the_same_inputs_make_the_same_files() {
+    let [one, other] = [(); 2].map(|()| {
+        let storage = Memory::default();
+        Driver::open(&storage, 40).run(&script(), 7);
+        storage
+    });
+    let names = one.list().expect("names");
+    assert_eq!(names, other.list().expect("names"));
+    assert!(names.iter().all(|name| one.bytes(name) == other.bytes(name)));
+}
+
+#[test]
 fn the_epoch_stays_and_a_drain_leaves_an_empty_tail() {
     let storage = Memory::default();
     let mut driver = Driver::open(&storage, NEVER);
