@@ -11,21 +11,20 @@ use crate::{
         calendar::Zone,
         config::{Config, Limits, StrategyConfig},
         distance::{Distance, DistanceError},
-        id::{AccountId, Symbol},
+        id::AccountId,
         instrument::{Instrument, InstrumentId},
         market::{BarPolicy, Timeframe},
         money::Currency,
         time::{DAY_NS, UnixNanos},
     },
     quotes::{BarOptions, CsvBars, DataError, MarketData, OffGrid, Source, SyntheticBars},
-    strategy::{Native, StrategyError},
 };
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use rust_decimal::Decimal;
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -114,12 +113,8 @@ enum CommandError {
     Zone(String),
     #[error("--param {0} is given twice")]
     RepeatedParam(String),
-    #[error("--volume {volume}: {symbol} trades {min} to {max} lots in steps of {step}")]
-    Volume { volume: Decimal, symbol: Symbol, min: Decimal, max: Decimal, step: Decimal },
     #[error("{flag}: {source}")]
     Distance { flag: &'static str, source: DistanceError },
-    #[error(transparent)]
-    Strategy(#[from] StrategyError),
     #[error(transparent)]
     Run(#[from] RunError),
     #[error("{}: {source}", path.display())]
@@ -150,10 +145,12 @@ fn execute(arguments: &Arguments, base: Config) -> Result<Report, CommandError> 
     let symbol = arguments.symbol.as_deref().unwrap_or(DEFAULT_SYMBOL);
     let (id, instrument) = find_instrument(&base, symbol)?;
     let progress = progress_bar();
-    let data = open_data(arguments, &base, id, &instrument, &progress)?;
+    let mut data = open_data(arguments, &base, id, &instrument, &progress)?;
     let strategy = strategy(arguments, &instrument, data.timeframe())?;
     let config = configure(arguments, base, strategy);
-    let trades_file = arguments.trades.as_deref().map(create).transpose()?;
+    if let Some(path) = &arguments.trades {
+        check_writable(path)?;
+    }
 
     let spread = match (&arguments.data, &arguments.ask) {
         (None, _) => "synthetic spread".to_owned(),
@@ -162,12 +159,12 @@ fn execute(arguments: &Arguments, base: Config) -> Result<Report, CommandError> 
     };
     let currency = config.accounts[0].currency.to_string();
     let title = title(&config.strategies[0]);
-    let mut data = data;
     let outcome = run(config, &mut *data)?;
-    progress.finish_and_clear();
-    if let (Some(file), Some(path)) = (trades_file, &arguments.trades) {
-        write_csv(&outcome.trades, file)
-            .map_err(|source| CommandError::Output { path: path.clone(), source })?;
+    drop((data, progress));
+    if let Some(path) = &arguments.trades {
+        let written =
+            File::create(path).map_err(csv::Error::from).and_then(|f| write_csv(&outcome.trades, f));
+        written.map_err(|source| CommandError::Output { path: path.clone(), source })?;
     }
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Report { outcome, title, spread, currency, elapsed_ms })
@@ -220,15 +217,17 @@ fn open_source(path: &Path, progress: &ProgressBar) -> Result<Source, DataError>
     Source::new(&name, progress.wrap_read(file))
 }
 
-/// On a terminal only.
+/// Drawn on a terminal only, and gone when the run is over, well or not.
 fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {percent} % {eta}").expect("a constant template");
-    ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    bar.with_style(style).with_finish(ProgressFinish::AndClear)
 }
 
-fn create(path: &Path) -> Result<File, CommandError> {
-    let failed = |source: io::Error| CommandError::Output { path: path.to_owned(), source: source.into() };
-    File::create(path).map_err(failed)
+/// Says before a long run that its trades could not be stored, and changes no file.
+fn check_writable(path: &Path) -> Result<(), CommandError> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|source| CommandError::Output { path: path.to_owned(), source: source.into() })
 }
 
 fn strategy(
@@ -247,21 +246,10 @@ fn strategy(
             return Err(CommandError::RepeatedParam(key.clone()));
         }
     }
-    Native::build(&name, &params)?;
     let on_grid = |flag: &'static str, distance: Option<Distance>| {
         let stop = distance.map(|distance| distance.on(instrument)).transpose();
         stop.map_err(|source| CommandError::Distance { flag, source })
     };
-    let (min, max) = (instrument.volume_min, instrument.volume_max);
-    if instrument.to_volume(arguments.volume).is_none_or(|volume| volume < min || volume > max) {
-        return Err(CommandError::Volume {
-            volume: arguments.volume,
-            symbol: instrument.symbol.clone(),
-            min: instrument.lots(min),
-            max: instrument.lots(max),
-            step: instrument.volume_step,
-        });
-    }
     Ok(StrategyConfig {
         name,
         params,

@@ -7,6 +7,7 @@ use super::{
     trades::{Trade, TradeLog},
 };
 use crate::{
+    core::{ConfigError, check_config},
     domain::{
         calendar::Zone,
         config::Config,
@@ -28,11 +29,12 @@ const PERIODS_ALWAYS_OPEN: u32 = 365;
 pub enum RunError {
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The machine did not take the configuration in.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error(
-        "the configuration was refused: it needs exactly one account and one strategy with a known symbol"
+        "a backtest has exactly one account and one strategy: the configuration has {accounts} and {strategies}"
     )]
-    Config,
+    OneOfEach { accounts: usize, strategies: usize },
 }
 
 /// What a run came to.
@@ -77,12 +79,14 @@ struct Run {
 
 impl Run {
     fn new(config: Config) -> Result<Self, RunError> {
+        check_config(&config)?;
         let ([account], [strategy]) = (&config.accounts[..], &config.strategies[..]) else {
-            return Err(RunError::Config);
+            let (accounts, strategies) = (config.accounts.len(), config.strategies.len());
+            return Err(RunError::OneOfEach { accounts, strategies });
         };
         let instrument = config.instruments.iter().find(|i| i.symbol == strategy.symbol);
-        let calendar = instrument.and_then(|i| config.calendars.get(usize::from(i.calendar)));
-        let always_open = calendar.ok_or(RunError::Config)?.is_always();
+        let calendar = instrument.expect("the configuration was checked").calendar;
+        let always_open = config.calendars[usize::from(calendar)].is_always();
         let roll = if always_open {
             DayRoll { zone: Zone::utc(), minute: 0 }
         } else {

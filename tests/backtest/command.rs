@@ -95,7 +95,7 @@ fn what_is_wrong_is_said_in_one_line_with_exit_code_1() {
         "--param fast is given twice",
     );
     check_refused(&["--stop-loss", "20"], "`20` has no unit: write 20pips, 200points or 0.5%");
-    check_refused(&["--volume", "0.015"], "EURUSD trades 0.01 to 100.00 lots in steps of 0.01");
+    check_refused(&["--volume", "0.015"], "volume 0.015 is not between 0.01 and 100.00 in steps of 0.01");
     check_refused(&["--trades", "/no/such/folder/trades.csv"], "/no/such/folder/trades.csv: ");
 }
 

@@ -1,6 +1,7 @@
 //! Backtests over real data.
 
 mod command;
+mod golden;
 mod naive;
 
 use crate::support::{data_folder, gunzip};
