@@ -230,6 +230,7 @@ fn settings(section: &GatewaySection) -> GatewaySettings {
             .unwrap_or(default.unauthenticated_sockets_per_address),
         connect_timeout: section.connect_timeout.unwrap_or(default.connect_timeout),
         requests_in_flight: section.requests_in_flight.unwrap_or(default.requests_in_flight),
+        outbound_frames: section.outbound_frames.unwrap_or(default.outbound_frames),
         ping_interval: section.ping_interval.unwrap_or(default.ping_interval),
         dead_after: section.dead_after.unwrap_or(default.dead_after),
         ..default

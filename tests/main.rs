@@ -4,5 +4,6 @@
 mod backtest;
 mod process;
 mod protocol_document;
+mod gateway;
 mod support;
 mod tidy;

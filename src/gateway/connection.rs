@@ -45,11 +45,7 @@ pub async fn serve<S>(
     let rt = Arc::clone(&gateway.rt);
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config(&gateway))).await;
     let mut session = Session::new(gateway, address, place);
-    let talk = AssertUnwindSafe(talk(&rt, &mut session, &mut socket, &mut kick));
-    let end = talk.catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!("a session ended by a panic; its connection is closed with 1011");
-        End::Close(Close::INTERNAL)
-    });
+    let end = contain(talk(&rt, &mut session, &mut socket, &mut kick)).await;
     if let End::Close(close) = end {
         say_goodbye(&rt, &mut session, &mut socket, close).await;
     }
@@ -60,7 +56,16 @@ fn config(gateway: &Gateway) -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(16 << 10).max_message_size(most).max_frame_size(most)
 }
 
+/// A panic ends the session that it happened in, and tells the peer; nothing else notices.
+async fn contain(talk: impl Future<Output = End>) -> End {
+    AssertUnwindSafe(talk).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("a session ended by a panic; its connection is closed with 1011");
+        End::Close(Close::INTERNAL)
+    })
+}
+
 /// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
 enum End {
     /// The peer is gone or has said goodbye.
     Gone,
@@ -234,8 +239,9 @@ impl Clock {
     }
 }
 
-/// Sends what waits, where that is wanted, and the close frame; then reads the peer's out, so that
-/// unread bytes do not make the host reset the connection before the peer has seen the code.
+/// Answers what is under way and sends what waits, where that is wanted, and the close frame; then
+/// reads the peer out, so that unread bytes do not make the host reset the connection before the peer
+/// has seen the code.
 async fn say_goodbye<S>(rt: &Rt, session: &mut Session, socket: &mut WebSocketStream<S>, close: Close)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -244,6 +250,9 @@ where
     let frame = CloseFrame { code: CloseCode::from(close.code), reason: close.reason.into() };
     let goodbye = async {
         if close.drain {
+            while let Some(answered) = session.in_flight.next().await {
+                session.answered(answered);
+            }
             poll_fn(|cx| session.outbox.poll_drain(cx, socket)).await?;
         }
         socket.send(Message::Close(Some(frame))).await?;
@@ -259,5 +268,17 @@ where
     };
     if timeout(rt, limits::CLOSE_TIMEOUT, goodbye).await.is_none() {
         tracing::debug!(code = close.code, "the peer did not take the close frame in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn gw10_a_panic_in_a_session_closes_its_connection_with_1011() {
+        let end = contain(async { panic!("a defect") }).await;
+        assert_eq!(end, End::Close(Close::INTERNAL));
+        assert_eq!(Close::INTERNAL.code, 1011);
     }
 }

@@ -75,12 +75,9 @@ pub fn check_account(principal: &Principal, account: &AccountId) -> Result<(), R
     if principal.accounts.allows(account) {
         return Ok(());
     }
-    Err(unknown_account(account))
-}
-
-/// The refusal for an account that does not exist, or that may not be seen.
-pub fn unknown_account(account: &AccountId) -> Refusal {
-    Refusal::new(ErrorCode::NotFound, "ACCOUNT_UNKNOWN", format!("there is no account `{account}`"))
+    // word for word what the machine says about one that does not exist
+    let message = format!("there is no account `{account}`: accounts.list names them");
+    Err(Refusal::new(ErrorCode::NotFound, "ACCOUNT_UNKNOWN", message))
 }
 
 /// The machine answered another question than was asked: our own fault.

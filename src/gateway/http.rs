@@ -68,7 +68,7 @@ fn router(peer: Peer) -> Router {
 /// `Connection: upgrade` of the answer that makes a WebSocket.)
 async fn close_after(mut response: Response) -> Response {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

@@ -73,12 +73,8 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
     }
     let dropped = digits.len() - digits.trim_end_matches('0').len();
     let scale = i64::try_from(fraction.len()).ok()? - i64::from(exponent) - i64::try_from(dropped).ok()?;
-    let mut value = significant.parse::<i128>().ok()?;
-    if scale < 0 {
-        let zeros =
-            u32::try_from(-scale).ok().filter(|zeros| significant.len() + *zeros as usize <= DIGITS)?;
-        value = value.checked_mul(10_i128.checked_pow(zeros)?)?;
-    }
+    let zeros = usize::try_from((-scale).max(0)).ok().filter(|zeros| significant.len() + zeros <= DIGITS)?;
+    let value: i128 = format!("{significant}{}", "0".repeat(zeros)).parse().ok()?;
     let scale = u32::try_from(scale.max(0)).ok()?;
     let signed = if negative { -value } else { value };
     Decimal::try_from_i128_with_scale(signed, scale).ok()
@@ -188,6 +184,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase")]
+    #[expect(dead_code, reason = "some fields are only there to be refused")]
     struct Params {
         volume: WireDecimal,
         #[serde(default)]
@@ -199,8 +196,8 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only its absence matters")]
     struct Client {
-        #[expect(dead_code, reason = "only its absence matters")]
         name: String,
     }
 

@@ -21,6 +21,8 @@ pub struct GatewaySection {
     pub connect_timeout: Option<Duration>,
     /// Requests of one connection that may wait for their answer.
     pub requests_in_flight: Option<usize>,
+    /// Frames that may wait for a client that reads slowly.
+    pub outbound_frames: Option<usize>,
     pub ping_interval: Option<Duration>,
     pub dead_after: Option<Duration>,
 }
@@ -36,6 +38,7 @@ impl Default for GatewaySection {
             unauthenticated_sockets_per_address: None,
             connect_timeout: None,
             requests_in_flight: None,
+            outbound_frames: None,
             ping_interval: None,
             dead_after: None,
         }
@@ -69,6 +72,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<GatewaySection, ConfigError> {
         unauthenticated_sockets_per_address: whole(table, "unauthenticated_sockets_per_address", 1, 65_536)?,
         connect_timeout: milliseconds("connect_timeout_ms")?,
         requests_in_flight: whole(table, "requests_in_flight", 1, 4_096)?,
+        outbound_frames: whole(table, "outbound_frames", 16, 1_000_000)?,
         ping_interval: milliseconds("ping_interval_ms")?,
         dead_after: milliseconds("dead_after_ms")?,
     })
