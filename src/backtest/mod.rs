@@ -14,6 +14,6 @@ mod trades;
 pub use command::{Arguments, main};
 pub use equity::EquityCurve;
 pub use report::Report;
-pub use run::{Outcome, RunError, run};
+pub use run::{Outcome, RunError, run, run_watched};
 pub use stats::Metrics;
 pub use trades::{ExitReason, Trade, TradeLog, write_csv};

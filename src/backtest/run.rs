@@ -57,12 +57,21 @@ pub struct Outcome {
 
 /// Runs the one strategy of `config`, on its one account, over `data` to their end.
 pub fn run(config: Config, data: &mut dyn MarketData) -> Result<Outcome, RunError> {
+    run_watched(config, data, &mut |_| ())
+}
+
+/// `run`, with a look at everything that the machine puts out, step by step.
+pub fn run_watched(
+    config: Config,
+    data: &mut dyn MarketData,
+    watch: &mut dyn FnMut(&Outputs),
+) -> Result<Outcome, RunError> {
     let mut run = Run::new(config)?;
     for row in &mut *data {
         let (at, input) = row?;
-        run.step(at, &input);
+        run.step(at, &input, watch);
     }
-    Ok(run.finish(data))
+    Ok(run.finish(data, watch))
 }
 
 struct Run {
@@ -106,17 +115,17 @@ impl Run {
         })
     }
 
-    fn step(&mut self, at: UnixNanos, input: &Input) {
+    fn step(&mut self, at: UnixNanos, input: &Input, watch: &mut dyn FnMut(&Outputs)) {
         if !self.configured {
             self.configured = true;
-            self.apply(at, &Input::Config(Box::new(self.config.clone())));
+            self.apply(at, &Input::Config(Box::new(self.config.clone())), watch);
         }
         let first = self.period.map_or(at, |(first, _)| first);
         self.period = Some((first, at));
-        self.apply(at, input);
+        self.apply(at, input, watch);
     }
 
-    fn apply(&mut self, at: UnixNanos, input: &Input) {
+    fn apply(&mut self, at: UnixNanos, input: &Input, watch: &mut dyn FnMut(&Outputs)) {
         let Self { machine, out, config, hasher, log, curve, .. } = self;
         let account = &config.accounts[0].id;
         machine.step_watched(at, input, out, |machine| {
@@ -128,13 +137,14 @@ impl Run {
         if !out.is_quiet() {
             hasher.add(at, out);
             log.add(out, matches!(input, Input::EndOfData));
+            watch(out);
         }
     }
 
-    fn finish(mut self, data: &dyn MarketData) -> Outcome {
+    fn finish(mut self, data: &dyn MarketData, watch: &mut dyn FnMut(&Outputs)) -> Outcome {
         if self.configured {
             let now = self.machine.now();
-            self.apply(now, &Input::EndOfData);
+            self.apply(now, &Input::EndOfData, watch);
             if let Some(equity) = self.machine.equity(&self.config.accounts[0].id) {
                 self.curve.add(now, equity);
                 self.hasher.add_equity(now, equity);

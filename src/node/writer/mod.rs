@@ -199,7 +199,6 @@ impl Writer {
         }
         if ends {
             self.shared.clock.ended();
-            self.shared.board.lock().feed = FeedState::Ended;
         }
     }
 
@@ -303,6 +302,9 @@ impl Writer {
             board.head = self.cursor();
             board.journal_offset = self.applied;
             board.commits += u64::from(!records.is_empty());
+            if records.iter().any(|record| matches!(record.input, Input::EndOfData)) {
+                board.feed = FeedState::Ended;
+            }
             if let Some(journal) = &self.journal {
                 board.oldest = journal.oldest_event();
             }
