@@ -3,8 +3,8 @@
 
 mod backtest;
 mod dt04;
+mod gateway;
 mod process;
 mod protocol_document;
-mod gateway;
 mod support;
 mod tidy;
