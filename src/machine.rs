@@ -300,6 +300,11 @@ impl Machine {
         self.config.as_ref()
     }
 
+    /// Whether `Input::EndOfData` has come.
+    pub const fn data_ended(&self) -> bool {
+        self.engine.data_ended()
+    }
+
     /// Counts that are not events.
     pub fn tally(&self) -> Tally {
         let (quotes, quarantined) = self.engine.quote_counts();

@@ -1,6 +1,7 @@
 //! The command line: reads arguments, starts one of the drivers, turns errors into one line and an exit
 //! code: 0 done, 1 usage or input, 3 something stored is not what was written.
 
+mod alarms;
 mod backtest;
 mod serve;
 mod strategy;

@@ -1,6 +1,8 @@
 //! `lockstep serve`: the gateway on tokio and the operating system.
 
-use super::{DataDirectory, INTEGRITY, USAGE, fail, read_config, strategy::StrategyArguments};
+use super::{
+    DataDirectory, INTEGRITY, USAGE, alarms::Alarms, fail, read_config, strategy::StrategyArguments,
+};
 use crate::{
     node::{
         clock::Speed,
@@ -8,7 +10,7 @@ use crate::{
         control,
         host::{FileStorage, PrivateFiles, TokioRuntime},
         runtime::{Rt, TaskKind},
-        services::{NoProbe, Services},
+        services::Services,
         tokens::OPERATOR_TOKEN,
     },
     serve::{Ready, ServeError, ServeOptions, serve},
@@ -94,7 +96,7 @@ async fn process(options: ServeOptions, command: &ServeCommand) -> Result<(), Bo
     let services = Services {
         storage: Arc::new(FileStorage::new(directory)),
         files: Arc::new(PrivateFiles::new(directory)),
-        probe: Arc::new(NoProbe),
+        probe: Arc::new(Alarms),
     };
     let (shutdown, stopping) = oneshot::channel();
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];

@@ -67,6 +67,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Whether the data feed has said that there is no more.
+    pub const fn data_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Applies one thing that happened. Requests to venues are appended to `out.venue`; the caller
     /// carries them out and applies the reports until there are none, then calls `settle`.
     pub fn apply(&mut self, now: UnixNanos, input: EngineInput<'_>, out: &mut Outputs) {

@@ -87,6 +87,7 @@ impl Clock {
             Some(first) if reached <= UnixNanos::ZERO => first.plus(-1),
             _ => reached,
         };
+        let speed = if next.is_some() { speed } else { Speed::REAL };
         let replay = Replay { origin: reached, origin_mono: rt.mono(), speed, next };
         Self { rt, state: Mutex::new(State { floor: reached, source: Source::Replay(replay) }) }
     }

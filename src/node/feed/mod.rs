@@ -64,9 +64,9 @@ impl Feed {
                 Ok(Self::Synthetic(Synthetic::new(options.seed, config, &last)))
             }
             FeedSpec::Replay(spec) => {
-                let (instruments, reached) = (config.instruments.clone(), machine.now());
-                let speed = options.speed;
-                run_blocking(rt, move || Replay::open(&spec, speed, &instruments, reached))
+                let (instruments, speed) = (config.instruments.clone(), options.speed);
+                let (reached, ended) = (machine.now(), machine.data_ended());
+                run_blocking(rt, move || Replay::open(&spec, speed, &instruments, reached, ended))
                     .await
                     .map(|replay| Self::Replay(Box::new(replay)))
             }

@@ -14,6 +14,7 @@ use crate::{
         config::ReplaySpec,
         lanes::{MarketInput, Row},
         runtime::{Rt, run_blocking},
+        status::FeedState,
     },
     quotes::{BarOptions, CsvBars, DataError, OffGrid, Source},
 };
@@ -45,6 +46,8 @@ pub(crate) struct Replay {
     speed: Speed,
     /// Where the machine stood when it was opened.
     reached: UnixNanos,
+    /// The machine knows of the end already.
+    ended: bool,
 }
 
 impl Replay {
@@ -54,6 +57,7 @@ impl Replay {
         speed: Speed,
         instruments: &[Instrument],
         reached: UnixNanos,
+        ended: bool,
     ) -> Result<Self, ReplayError> {
         let index = find_instrument(spec, instruments)?;
         let zone = spec
@@ -74,7 +78,8 @@ impl Replay {
             rows.read_chunk()?;
             rows.ahead.retain(|(at, _)| *at > reached);
         }
-        Ok(Self { rows, speed, reached })
+        let ended = ended && rows.ended;
+        Ok(Self { rows, speed, reached, ended })
     }
 
     /// The clock that its stamps drive.
@@ -84,7 +89,11 @@ impl Replay {
 
     /// Sends every row when it is due, then the end.
     pub async fn run(self, context: &FeedContext) -> Result<(), ReplayError> {
-        let Self { mut rows, mut reached, .. } = self;
+        let Self { mut rows, mut reached, ended, .. } = self;
+        if ended {
+            context.board.lock().feed = FeedState::Ended;
+            return Ok(());
+        }
         rows = rows.fill(&context.rt).await?;
         while let Some((at, input)) = rows.ahead.pop_front() {
             rows = rows.fill(&context.rt).await?;

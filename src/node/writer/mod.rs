@@ -347,9 +347,12 @@ impl Writer {
         for request in self.lanes.drain_requests() {
             request.refuse(journal_unavailable("not_started"));
         }
-        let mut board = self.shared.board.lock();
-        board.state = NodeState::Stopped;
-        board.reader = None;
+        {
+            let mut board = self.shared.board.lock();
+            board.state = NodeState::Stopped;
+            board.reader = None;
+        }
+        self.close_journal().await;
         Ok(())
     }
 

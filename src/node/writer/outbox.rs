@@ -13,11 +13,14 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
+/// An answer and where it holds.
+type Dated = (Answer, Cursor);
+
 /// Answers and market data that wait for the next commit.
 #[derive(Default)]
 pub(super) struct Outbox {
     pub replies: Vec<(Reply<Response>, Result<Response, Refusal>)>,
-    pub answers: Vec<(Reply<(Answer, Cursor)>, Result<(Answer, Cursor), Refusal>)>,
+    pub answers: Vec<(Reply<Dated>, Result<Dated, Refusal>)>,
     /// Inputs of the node itself, with their offsets.
     pub entered: Vec<(Reply<u64>, u64)>,
     pub feed: Vec<FeedEvent>,

@@ -1,13 +1,13 @@
 //! After a failed commit: nothing that rests on it leaves, the machine is thrown away and rebuilt from
 //! what the journal holds, and the writer goes on.
 
-use super::{HELD_MAX, Writer, WriterError, alarm::Alarm, shadow::ShadowTask};
+use super::{Writer, WriterError, alarm::Alarm, shadow::ShadowTask};
 use crate::{
-    domain::message::Input,
+    domain::{message::Input, time::UnixNanos},
     node::{
         handle::journal_unavailable,
         hub::Release,
-        journal::{Batch, Journal, JournalError, Opened, StoredEvent},
+        journal::{Batch, Journal, JournalError, JournalReader, Opened, StoredEvent},
         lanes::{MarketInput, Request, Row},
         runtime::run_blocking,
         status::NodeState,
@@ -19,6 +19,8 @@ use std::{mem, time::Duration};
 const ATTEMPTS_MAX: u32 = 40;
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Events that are read at once.
+const PAGE: usize = 1_000;
 
 /// A commit that returned an error. Its batch may be durable all the same.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ impl Writer {
     /// reopening keeps failing, and when a stop was asked for meanwhile.
     pub(super) async fn recover(&mut self, failed: FailedCommit) -> Result<(), WriterError> {
         let FailedCommit { mut error, batch } = failed;
-        self.suspend(&error);
+        self.suspend(&error).await;
         let mut pause = PAUSE_FIRST;
         for attempt in 1..=ATTEMPTS_MAX {
             tracing::error!(%error, attempt, "the journal failed; opening it again");
@@ -58,7 +60,7 @@ impl Writer {
     }
 
     /// Lets go of everything that may be ahead of the journal.
-    fn suspend(&mut self, error: &JournalError) {
+    async fn suspend(&mut self, error: &JournalError) {
         {
             let mut board = self.shared.board.lock();
             board.state = NodeState::JournalUnavailable;
@@ -71,7 +73,14 @@ impl Writer {
         self.batch = Batch::default();
         self.held_since_ns = None;
         self.shadow = ShadowTask::none();
-        self.journal = None;
+        self.close_journal().await;
+    }
+
+    /// Closes the journal's files, which may wait for the disk and for readers.
+    pub(super) async fn close_journal(&mut self) {
+        if let Some(journal) = self.journal.take() {
+            run_blocking(&self.shared.rt, move || drop(journal)).await;
+        }
     }
 
     async fn reopen(&mut self) -> Result<Opened, JournalError> {
@@ -87,7 +96,7 @@ impl Writer {
         let released = self.shared.board.lock().head.offset;
         let reader = journal.reader();
         let (reader, survivors) = run_blocking(&self.shared.rt, move || {
-            let survivors = reader.events_after(released, HELD_MAX);
+            let survivors = all_events_after(&reader, released);
             (reader, survivors)
         })
         .await;
@@ -113,7 +122,7 @@ impl Writer {
 
     /// On a replay: rows that the failed commit lost enter again, at their own stamps. Quotes of a
     /// live feed are gone, newer ones come.
-    fn again_from(&mut self, batch: Batch, head: u64, reached: crate::domain::time::UnixNanos) {
+    fn again_from(&mut self, batch: Batch, head: u64, reached: UnixNanos) {
         if !self.shared.clock.is_replay() {
             return;
         }
@@ -161,4 +170,16 @@ impl Writer {
             }
         }
     }
+}
+
+/// Events after this one; as many as one batch can make.
+fn all_events_after(reader: &JournalReader, released: u64) -> Result<Vec<StoredEvent>, JournalError> {
+    let mut events = reader.events_after(released, PAGE)?;
+    let mut page = events.len();
+    while page == PAGE {
+        let more = reader.events_after(released + events.len() as u64, PAGE)?;
+        page = more.len();
+        events.extend(more);
+    }
+    Ok(events)
 }

@@ -11,7 +11,7 @@ use crate::{
         lanes::{MarketInput, lanes},
         runtime::{Rt, TaskKind},
         services::Services,
-        status::{Board, FeedState, NodeState, StatusBoard},
+        status::{Board, Checkpoint, FeedState, NodeState, StatusBoard},
     },
 };
 use std::{
@@ -68,7 +68,8 @@ pub(crate) fn start(
         head: Cursor { epoch, offset: machine.event_count() },
         oldest: journal.oldest_event(),
         journal_offset: journal.head(),
-        checkpoint: None,
+        // recovery has replayed up to here and compared every output hash
+        checkpoint: Some(Checkpoint { state_hash: machine.state_hash(), journal_offset: journal.head() }),
         feed_kind,
         feed: FeedState::Starting,
         conflated: 0,

@@ -36,7 +36,6 @@ pub const BTCUSD: InstrumentId = InstrumentId(4);
 /// A running node and what it stands on.
 pub struct Bench {
     pub rt: Rt,
-    pub memory: Memory,
     pub node: Node,
 }
 
@@ -69,7 +68,7 @@ impl Bench {
         let fresh = opened.machine.config().is_none();
         let instruments = config().instruments.into();
         let node = start(&rt, services, opened, JournalOptions::default(), clock, kind, instruments);
-        let bench = Self { rt, memory: memory.clone(), node };
+        let bench = Self { rt, node };
         if fresh {
             bench.node.handle.enter(Input::Config(Box::new(config()))).await.expect("the journal is new");
         }

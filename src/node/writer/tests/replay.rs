@@ -73,12 +73,17 @@ async fn a_restart_goes_on_after_the_last_journaled_row() {
         memory = killed => memory,
         _ = pump => memory.after_kill(),
     };
+    let mut ends = 0;
     for _ in 0..2 {
         let (bench, feed) = Bench::start_with(&memory, options.clone()).await;
+        let before = bench.node.board.lock().journal_offset;
         run_to_end(&bench, feed).await;
         bench.stop().await;
-        assert_eq!(open(&memory).machine.tally().bars, u64::try_from(BARS).expect("positive"));
+        let opened = open(&memory);
+        assert_eq!(opened.machine.tally().bars, u64::try_from(BARS).expect("positive"));
+        ends += u32::from(opened.journal.head() > before + 3);
     }
+    assert_eq!(ends, 1, "the second restart finds nothing to replay, and does not end again");
 }
 
 #[tokio::test]
