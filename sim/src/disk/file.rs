@@ -8,7 +8,14 @@ const SECTOR: usize = 512;
 
 /// An operation that is not durable yet.
 #[derive(Debug)]
-enum Operation {
+struct Operation {
+    /// The barrier that the process waited for before: until it completes, this has not happened.
+    after: Option<u64>,
+    kind: OperationKind,
+}
+
+#[derive(Debug)]
+enum OperationKind {
     Write {
         offset: u64,
         bytes: Box<[u8]>,
@@ -24,6 +31,10 @@ pub(super) struct DiskFile {
     current: Image,
     durable: Image,
     log: Vec<Operation>,
+    /// The barrier before its creation.
+    created_after: Option<u64>,
+    /// Deleted, after this barrier.
+    deleted: Option<Option<u64>>,
 }
 
 /// What a crash did to a file.
@@ -36,56 +47,77 @@ pub struct Torn {
 }
 
 impl DiskFile {
+    /// An empty file, created after that barrier.
+    pub(super) fn new(created_after: Option<u64>) -> Self {
+        Self { created_after, ..Self::default() }
+    }
+
+    /// Whether the process still sees it.
+    pub(super) const fn exists(&self) -> bool {
+        self.deleted.is_none()
+    }
+
+    /// The process deletes it, after that barrier.
+    pub(super) const fn delete(&mut self, after: Option<u64>) {
+        self.deleted = Some(after);
+    }
+
     pub(super) const fn current(&self) -> &Image {
         &self.current
     }
 
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> bool {
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], after: Option<u64>) -> bool {
         let fits = self.current.write(offset, bytes);
         if fits {
-            self.log.push(Operation::Write { offset, bytes: bytes.into() });
+            let kind = OperationKind::Write { offset, bytes: bytes.into() };
+            self.log.push(Operation { after, kind });
         }
         fits
     }
 
-    pub(super) fn set_len(&mut self, len: u64) {
+    pub(super) fn set_len(&mut self, len: u64, after: Option<u64>) {
         self.current.set_len(len);
-        self.log.push(Operation::SetLen(len));
+        self.log.push(Operation { after, kind: OperationKind::SetLen(len) });
     }
 
-    pub(super) fn barrier(&mut self, number: u64) {
-        self.log.push(Operation::Barrier(number));
+    pub(super) fn barrier(&mut self, number: u64, after: Option<u64>) {
+        self.log.push(Operation { after, kind: OperationKind::Barrier(number) });
     }
 
     /// The barrier completed: what came before it is durable. A barrier that a later one has
     /// overtaken is gone already.
     pub(super) fn complete(&mut self, number: u64) {
-        let Some(end) = self.log.iter().position(|o| matches!(o, Operation::Barrier(n) if *n == number))
-        else {
-            return;
-        };
+        let is_it = |o: &Operation| matches!(o.kind, OperationKind::Barrier(n) if n == number);
+        let Some(end) = self.log.iter().position(is_it) else { return };
         for operation in self.log.drain(..=end) {
-            match operation {
-                Operation::Write { offset, bytes } => {
+            match operation.kind {
+                OperationKind::Write { offset, bytes } => {
                     let fits = self.durable.write(offset, &bytes);
                     assert!(fits, "a write that fitted the file fits its durable copy");
                 }
-                Operation::SetLen(len) => self.durable.set_len(len),
-                Operation::Barrier(_) => {}
+                OperationKind::SetLen(len) => self.durable.set_len(len),
+                OperationKind::Barrier(_) => {}
             }
         }
     }
 
-    /// Power fails: of the sectors written since the last completed barrier, any subset survives.
-    /// Lengths are metadata of a journaling file system and survive in order.
-    pub(super) fn crash(&mut self, draw: &mut Draw) -> Torn {
+    /// Power fails while `is_open` barriers are on their way: of the sectors written since the last
+    /// completed barrier, any subset survives; what would have come after an open barrier has not
+    /// happened. Lengths are metadata of a journaling file system and survive in order. `None`: the
+    /// file is not there any more, or not yet.
+    pub(super) fn crash(&mut self, draw: &mut Draw, is_open: impl Fn(u64) -> bool) -> Option<Torn> {
+        let has_happened = |after: Option<u64>| !after.is_some_and(&is_open);
+        if !has_happened(self.created_after) || self.deleted.is_some_and(has_happened) {
+            return None;
+        }
+        self.deleted = None;
         let keep = *draw.pick(&[0, 100, 500, 900, 1_000]).expect("not empty");
         let mut torn = Torn::default();
-        for operation in self.log.drain(..) {
-            match operation {
-                Operation::SetLen(len) => self.durable.set_len(len),
-                Operation::Barrier(_) => {}
-                Operation::Write { offset, bytes } => {
+        for operation in self.log.drain(..).filter(|o| has_happened(o.after)) {
+            match operation.kind {
+                OperationKind::SetLen(len) => self.durable.set_len(len),
+                OperationKind::Barrier(_) => {}
+                OperationKind::Write { offset, bytes } => {
                     for (at, sector) in sectors(offset, &bytes) {
                         if draw.chance(keep) && self.durable.write(at, sector) {
                             torn.kept += 1;
@@ -97,7 +129,7 @@ impl DiskFile {
             }
         }
         self.current = self.durable.clone();
-        torn
+        Some(torn)
     }
 }
 
@@ -133,13 +165,13 @@ mod tests {
         let (mut kept_some, mut lost_some) = (false, false);
         for seed in 0..64 {
             let mut file = DiskFile::default();
-            file.set_len(4 * SECTOR as u64);
-            assert!(file.write(0, &[1; 4 * SECTOR]));
-            file.barrier(1);
+            file.set_len(4 * SECTOR as u64, None);
+            assert!(file.write(0, &[1; 4 * SECTOR], None));
+            file.barrier(1, None);
             file.complete(1);
-            assert!(file.write(100, &[2; 3 * SECTOR]));
-            file.barrier(2);
-            let torn = file.crash(&mut Draw::new(seed, "disk"));
+            assert!(file.write(100, &[2; 3 * SECTOR], None));
+            file.barrier(2, None);
+            let torn = file.crash(&mut Draw::new(seed, "disk"), |n| n == 2).expect("it exists");
             let now = content(&file);
             assert_eq!(torn.kept + torn.lost, 4, "a write of three sectors at 100 touches four");
             assert!(now.iter().all(|b| matches!(b, 1 | 2)));
@@ -154,16 +186,38 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_an_open_barrier_has_not_happened() {
+        for seed in 0..64 {
+            let mut draw = Draw::new(seed, "disk");
+            let mut file = DiskFile::default();
+            file.set_len(2, None);
+            file.barrier(1, None);
+            file.complete(1);
+            assert!(file.write(0, &[1], None));
+            file.barrier(2, None);
+            assert!(file.write(1, &[2], Some(2)));
+            file.delete(Some(2));
+            assert!(file.crash(&mut draw, |n| n == 2).is_some(), "not deleted yet");
+            assert!(file.exists());
+            assert_eq!(content(&file)[1], 0, "not written yet");
+            let mut later = DiskFile::new(Some(2));
+            assert_eq!(later.crash(&mut draw, |n| n == 2), None, "not created yet");
+            file.delete(Some(2));
+            assert_eq!(file.crash(&mut draw, |_| false), None, "deleted");
+        }
+    }
+
+    #[test]
     fn a_later_barrier_covers_an_earlier_one() {
         let mut file = DiskFile::default();
-        file.set_len(2);
-        assert!(file.write(0, &[1]));
-        file.barrier(1);
-        assert!(file.write(1, &[2]));
-        file.barrier(2);
+        file.set_len(2, None);
+        assert!(file.write(0, &[1], None));
+        file.barrier(1, None);
+        assert!(file.write(1, &[2], None));
+        file.barrier(2, None);
         file.complete(2);
         file.complete(1);
-        file.crash(&mut Draw::new(0, "disk"));
+        assert!(file.crash(&mut Draw::new(0, "disk"), |_| false).is_some());
         assert_eq!(content(&file), [1, 2]);
     }
 }

@@ -14,6 +14,7 @@ use crate::draw::Draw;
 use file::DiskFile;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -35,10 +36,10 @@ struct State {
     open: BTreeSet<String>,
     /// Whether a blocking closure is running, whose barriers take time.
     blocking: bool,
-    /// The barriers that the running closure issued.
+    /// The barriers that the running closure issued. What it does after one happens after it.
     issued: Vec<Barrier>,
     /// Barriers that are issued and not complete.
-    in_flight: usize,
+    in_flight: BTreeSet<u64>,
     next_barrier: u64,
     sync_ms: (u64, u64),
     draw: Draw,
@@ -63,6 +64,19 @@ pub struct CrashReport {
     pub files: Vec<(String, Torn)>,
 }
 
+impl State {
+    /// The barrier that what happens now happens after.
+    fn after(&self) -> Option<u64> {
+        self.issued.last().map(|barrier| barrier.number)
+    }
+
+    /// The file, if the process sees it.
+    fn file(&mut self, name: &str) -> io::Result<&mut DiskFile> {
+        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{name} does not exist"));
+        self.databases.get_mut(name).filter(|file| file.exists()).ok_or_else(missing)
+    }
+}
+
 impl Disk {
     /// An empty disk. Syncs take `sync_ms` (least, most) milliseconds.
     pub fn new(seed: u64, node: &str, sync_ms: (u64, u64)) -> Self {
@@ -73,7 +87,7 @@ impl Disk {
             open: BTreeSet::new(),
             blocking: false,
             issued: Vec::new(),
-            in_flight: 0,
+            in_flight: BTreeSet::new(),
             next_barrier: 0,
             sync_ms,
             draw: Draw::new(seed, &format!("disk {node}")),
@@ -94,7 +108,7 @@ impl Disk {
         drop(leave);
         let mut state = self.lock();
         let issued = std::mem::take(&mut state.issued);
-        state.in_flight += issued.len();
+        state.in_flight.extend(issued.iter().map(|barrier| barrier.number));
         issued
     }
 
@@ -104,7 +118,7 @@ impl Disk {
         if state.generation != barrier.generation {
             return; // the process that waited for it is gone
         }
-        state.in_flight -= 1;
+        state.in_flight.remove(&barrier.number);
         if let Some(file) = state.databases.get_mut(&barrier.database) {
             file.complete(barrier.number);
         }
@@ -112,27 +126,29 @@ impl Disk {
 
     /// Whether a commit is on its way to the disk.
     pub fn is_committing(&self) -> bool {
-        self.lock().in_flight > 0
+        !self.lock().in_flight.is_empty()
     }
 
     /// Power fails. From here on the mounts of before fail.
     pub fn crash(&self) -> CrashReport {
         let mut state = self.lock();
-        let inside_commit = state.in_flight > 0;
         state.generation += 1;
         state.blocking = false;
-        state.in_flight = 0;
         state.issued.clear();
-        let State { databases, open, draw, .. } = &mut *state;
+        let State { databases, open, draw, in_flight, .. } = &mut *state;
         let open = std::mem::take(open);
+        let in_flight = std::mem::take(in_flight);
         let mut files = Vec::new();
-        for (name, file) in databases {
-            let torn = file.crash(draw);
-            if open.contains(name) {
+        databases.retain(|name, file| {
+            let torn = file.crash(draw, |number| in_flight.contains(&number));
+            if let Some(torn) = torn
+                && open.contains(name)
+            {
                 files.push((name.clone(), torn));
             }
-        }
-        CrashReport { inside_commit, files }
+            torn.is_some()
+        });
+        CrashReport { inside_commit: !in_flight.is_empty(), files }
     }
 
     /// Whether the database says that it was closed in order: what no crash may leave behind.

@@ -37,7 +37,8 @@ impl Mount {
 
 impl Storage for Mount {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.state()?.databases.keys().cloned().collect())
+        let state = self.state()?;
+        Ok(state.databases.iter().filter(|(_, file)| file.exists()).map(|(name, _)| name.clone()).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
@@ -46,16 +47,19 @@ impl Storage for Mount {
             let message = format!("{name} is open already");
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
-        state.databases.entry(name.to_owned()).or_default();
+        if state.file(name).is_err() {
+            let file = DiskFile::new(state.after());
+            state.databases.insert(name.to_owned(), file);
+        }
         let handle = Handle { mount: self.clone(), name: name.to_owned(), closed: AtomicBool::new(false) };
         Ok(Box::new(handle))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        match self.state()?.databases.remove(name) {
-            Some(_) => Ok(()),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, format!("{name} does not exist"))),
-        }
+        let mut state = self.state()?;
+        let after = state.after();
+        state.file(name)?.delete(after);
+        Ok(())
     }
 }
 
@@ -79,12 +83,10 @@ struct Handle {
 }
 
 impl Handle {
-    fn with<T>(&self, work: impl FnOnce(&mut DiskFile) -> T) -> io::Result<T> {
+    fn with<T>(&self, work: impl FnOnce(&mut DiskFile, Option<u64>) -> T) -> io::Result<T> {
         let mut state = self.mount.state()?;
-        match state.databases.get_mut(&self.name) {
-            Some(file) => Ok(work(file)),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, format!("{} was deleted", self.name))),
-        }
+        let after = state.after();
+        Ok(work(state.file(&self.name)?, after))
     }
 
     fn release(&self) {
@@ -104,15 +106,15 @@ impl Drop for Handle {
 
 impl StorageBackend for Handle {
     fn len(&self) -> io::Result<u64> {
-        self.with(|file| file.current().len())
+        self.with(|file, _| file.current().len())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        ended_unless(self.with(|file| file.current().read(offset, out))?)
+        ended_unless(self.with(|file, _| file.current().read(offset, out))?)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with(|file| file.set_len(len))
+        self.with(|file, after| file.set_len(len, after))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -120,27 +122,21 @@ impl StorageBackend for Handle {
         let number = state.next_barrier;
         state.next_barrier += 1;
         let blocking = state.blocking;
-        let State { databases, issued, draw, sync_ms, .. } = &mut *state;
-        let Some(file) = databases.get_mut(&self.name) else {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("{} was deleted", self.name)));
-        };
-        file.barrier(number);
+        let after = state.after();
+        state.file(&self.name)?.barrier(number, after);
         if blocking {
-            let cost = Duration::from_millis(draw.within(sync_ms.0..=sync_ms.1));
-            issued.push(Barrier {
-                database: self.name.clone(),
-                number,
-                generation: self.mount.generation,
-                cost,
-            });
+            let (least, most) = state.sync_ms;
+            let cost = Duration::from_millis(state.draw.within(least..=most));
+            let (database, generation) = (self.name.clone(), self.mount.generation);
+            state.issued.push(Barrier { database, number, generation, cost });
         } else {
-            file.complete(number);
+            state.file(&self.name)?.complete(number);
         }
         Ok(())
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        ended_unless(self.with(|file| file.write(offset, bytes))?)
+        ended_unless(self.with(|file, after| file.write(offset, bytes, after))?)
     }
 
     fn close(&self) -> io::Result<()> {
