@@ -23,7 +23,6 @@ pub struct Step {
     /// Its place in the trace.
     pub seq: usize,
     pub offset: u64,
-    pub now_ns: i64,
     /// Name and payload, in order.
     pub events: Vec<(String, Value)>,
     /// Postings.
@@ -139,8 +138,7 @@ impl History {
 }
 
 fn read_input(seq: usize, mut body: Value) -> Step {
-    let now_ns = body["nowNs"].as_i64().expect("stamps are integers");
-    Step { seq, offset: number(&body, "offset"), now_ns, input: body["input"].take(), ..Step::default() }
+    Step { seq, offset: number(&body, "offset"), input: body["input"].take(), ..Step::default() }
 }
 
 fn read_output(step: &mut Step, mut body: Value) {

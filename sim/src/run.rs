@@ -142,6 +142,10 @@ fn run_here(plan: &Plan) -> Report {
         ..History::from_trace(&trace)
     };
     drop(remains);
+    for (name, _) in history.steps.iter().flat_map(|step| &step.events) {
+        // Each kind of critical event is a mark of its own, such as `trade_canceled`.
+        coverage.mark(&name.trim_start_matches("event.").replace('.', "_"));
+    }
     judge(plan, trace, &history, Ending { notes, hung, counts: coverage.counts(), simulated })
 }
 

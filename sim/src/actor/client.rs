@@ -174,7 +174,7 @@ impl Client {
     }
 
     fn connected(&mut self, seq: usize, resumed_from: Option<Cursor>, body: &Value) {
-        let head = Cursor::read(&body["cursor"]);
+        let head = Cursor::read(&body["head"]).or_else(|| Cursor::read(&body["cursor"]));
         let recovered = body["recovered"].as_bool();
         let again = !self.journal().sessions.is_empty();
         if again {

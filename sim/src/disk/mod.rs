@@ -153,6 +153,7 @@ impl Disk {
 
     /// Whether the database says that it was closed in order: what no crash may leave behind.
     /// `None` if there is no such database. (redb 4: bit 1 of byte 9 asks for recovery.)
+    #[cfg(test)]
     pub fn is_marked_clean(&self, name: &str) -> Option<bool> {
         let state = self.lock();
         let mut flags = [0];
