@@ -171,7 +171,7 @@ impl Machine {
     fn bar(&mut self, now: UnixNanos, bar: &Bar, out: &mut Outputs, watch: &mut impl FnMut(&Self)) {
         self.bars += 1;
         for leg in self.venue.begin_bar(bar) {
-            let at = now.max(now.plus(leg.after_ns));
+            let at = self.now.max(now.plus(leg.after_ns));
             self.fire_deadlines(at, out);
             let kind = if leg.path { QuoteKind::BarPath } else { QuoteKind::BarOpen };
             self.quote(at, bar.instrument, leg.quote, kind, out, watch);

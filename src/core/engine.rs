@@ -232,6 +232,10 @@ impl Engine {
 
     fn quote(&mut self, now: UnixNanos, instrument: InstrumentId, quote: Quote, out: &mut Outputs) {
         self.market.quote(now, instrument, quote, &mut self.timers, out);
+        if self.ended {
+            self.ended = false; // data go on after all: another feed took over
+            self.slots.iter_mut().for_each(Slot::go_on);
+        }
         if self.dependents.is_empty(instrument) {
             return;
         }

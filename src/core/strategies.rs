@@ -56,6 +56,11 @@ impl Slot {
         decisions
     }
 
+    /// Data go on after their end.
+    pub(crate) fn go_on(&mut self) {
+        self.ended = false;
+    }
+
     /// Who gives its orders.
     pub(crate) fn principal(&self) -> String {
         format!("strategy:{}", self.config.name)
