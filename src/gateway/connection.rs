@@ -101,11 +101,12 @@ where
         let turn = tokio::select! {
             biased;
             close = kick.recv() => Turn::Kicked(close.unwrap_or(Close::SHUTDOWN)),
+            // before the socket: whoever floods it does not gain time by that
+            () = &mut clock.timer => Turn::Timer,
             Some(answered) = session.in_flight.next(), if !session.in_flight.is_empty() => Turn::Answered(answered),
             message = poll_fn(|cx| poll_socket(&mut session.outbox, socket, cx)) => Turn::Message(message),
             page = caught_up(&mut session.catch_up) => Turn::CaughtUp(page),
             release = released(&mut session.connected) => Turn::Released(release),
-            () = &mut clock.timer => Turn::Timer,
         };
         match turn {
             Turn::Answered(answered) => session.answered(answered),
@@ -121,6 +122,8 @@ where
                 match message {
                     Some(Ok(message)) => {
                         if take(session, message).is_break() {
+                            // the library has queued the answer to the peer's close frame
+                            timeout(rt, limits::CLOSE_TIMEOUT, socket.flush()).await;
                             return End::Gone;
                         }
                     }
@@ -157,7 +160,6 @@ fn take(session: &mut Session, message: Message) -> std::ops::ControlFlow<()> {
         Message::Text(text) => session.receive(&text),
         Message::Binary(_) => session.bad_frame(&BadFrame::binary()),
         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
-        // the library has answered it
         Message::Close(_) => return std::ops::ControlFlow::Break(()),
     }
     std::ops::ControlFlow::Continue(())

@@ -216,6 +216,25 @@ mod tests {
         assert_eq!(request.params.get(), "{\"a\":1}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn gw10_any_text_is_a_request_or_has_an_answer(text in ".{0,200}") {
+            if let Err(bad) = parse(&text) {
+                proptest::prop_assert!(!bad.refusal.reason().is_empty());
+            }
+        }
+
+        #[test]
+        fn gw10_so_is_anything_that_looks_like_a_frame(
+            text in r#"\{("(type|id|method|params)":("req"|"[a-z\\\"]{0,3}"|null|7|\{\}|\[)?,?){0,5}\}?"#
+        ) {
+            match parse(&text) {
+                Ok(request) => proptest::prop_assert_eq!(request.params.get().as_bytes()[0], b'{'),
+                Err(bad) => proptest::prop_assert!(!bad.refusal.message.is_empty()),
+            }
+        }
+    }
+
     #[test]
     fn answers_and_events_have_the_contract_shape() {
         let payload = RawValue::from_string("{\"a\":1}".into()).expect("JSON");

@@ -103,8 +103,13 @@ async fn schema(State(peer): State<Peer>, headers: HeaderMap) -> Response {
     if known {
         return ([(header::CONTENT_TYPE, "application/json")], registry().schema()).into_response();
     }
+    let now_ns = peer.gateway.rt.mono();
+    if let Some(wait_ns) = token.and_then(|_| peer.gateway.guard.wait_ns(&peer.address, now_ns)) {
+        let wait = [(header::RETRY_AFTER, wait_ns.div_ceil(1_000_000_000).to_string())];
+        return (StatusCode::TOO_MANY_REQUESTS, wait, "too many failed attempts\n").into_response();
+    }
     if token.is_some() {
-        peer.gateway.guard.failed(&peer.address, peer.gateway.rt.mono());
+        peer.gateway.guard.failed(&peer.address, now_ns);
     }
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
     (StatusCode::UNAUTHORIZED, challenge, "send Authorization: Bearer and a token\n").into_response()

@@ -252,9 +252,10 @@ impl Session {
     /// Takes in a page of the log.
     pub fn caught_up(&mut self, page: Result<Vec<StoredEvent>, Refusal>) {
         self.catch_up = None;
+        let next = self.cursor().offset + 1;
         match page {
-            Ok(events) if !events.is_empty() => self.deliver(&events),
-            // the client resumes on another connection, from what it has
+            Ok(events) if events.first().is_some_and(|first| first.number == next) => self.deliver(&events),
+            // unreadable, or gone from the log: the client learns what holds when it resumes
             _ => self.close(Close::INTERNAL),
         }
     }

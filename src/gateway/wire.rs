@@ -253,6 +253,22 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_decimal_is_what_an_independent_parser_reads(
+            text in "-?[0-9]{1,14}(\\.[0-9]{1,14})?", exponent in -5_i32..5
+        ) {
+            let expected = Decimal::from_str_exact(&text).ok().map(|d| d.normalize());
+            proptest::prop_assert_eq!(parse_decimal(&text), expected, "{}", &text);
+            // the same value, its point moved
+            let moved = parse_decimal(&format!("{text}e{exponent}")).map(|d| d.to_string());
+            let back = moved.and_then(|moved| parse_decimal(&format!("{moved}e{}", -exponent)));
+            if let Some(back) = back {
+                proptest::prop_assert_eq!(Some(back), expected);
+            }
+        }
+    }
+
     #[test]
     fn instants_are_rfc_3339_or_epoch_milliseconds() {
         for json in ["\"2026-02-17T02:55:00Z\"", "\"2026-02-17T03:55:00+01:00\"", "1771296900000"] {

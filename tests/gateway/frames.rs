@@ -1,7 +1,8 @@
 //! Frames as the protocol wants them, and the answers to all others.
 
-use super::harness::{Got, Server, connect_params};
+use super::harness::{Server, connect_params};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
 async fn check(server: &Server, text: &str, id: Value, reason: &str) {
     let mut client = server.operator().await;
@@ -153,6 +154,7 @@ async fn any_bytes_get_an_answer_or_a_close_code() {
     // nobody else notices
     let mut other = server.operator().await;
     other.ok("gateway.ping", json!({})).await;
-    other.socket.close(None).await.expect("closed");
-    assert!(matches!(other.next().await, Got::Closed(..) | Got::Gone));
+    let goodbye = CloseFrame { code: CloseCode::Normal, reason: "done".into() };
+    other.socket.close(Some(goodbye)).await.expect("sent");
+    assert_eq!(other.closed().await.0, 1000, "a goodbye is answered");
 }

@@ -54,6 +54,18 @@ async fn schema_json_wants_a_token_and_describes_all_that_is_advertised() {
 }
 
 #[tokio::test]
+async fn tokens_cannot_be_guessed_over_http_either() {
+    let server = Server::start().await;
+    for _ in 0..10 {
+        assert_eq!(status(&server.get("/schema.json", "Authorization: Bearer gw_wrong\r\n").await), 401);
+    }
+    let wait = server.get("/schema.json", "Authorization: Bearer gw_wrong\r\n").await;
+    assert!(status(&wait) == 429 && wait.to_ascii_lowercase().contains("retry-after: "), "{wait}");
+    let valid = format!("Authorization: Bearer {}\r\n", server.operator);
+    assert_eq!(status(&server.get("/schema.json", &valid).await), 200);
+}
+
+#[tokio::test]
 async fn gw06_a_foreign_origin_or_host_never_upgrades() {
     let server = Server::configured("[gateway]\nallowed_origins = [\"https://desk.example.com\"]").await;
     let own = server.address.clone();
