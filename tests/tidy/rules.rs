@@ -36,11 +36,14 @@ fn named(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Names of all functions under `#[test]`, also inside of `proptest!`.
+/// Names of all functions under `#[test]` or `#[tokio::test]`, also inside of `proptest!`.
 fn test_functions(sources: &[Source]) -> BTreeSet<String> {
     sources
         .iter()
-        .flat_map(|source| source.code.match_indices("#[test]").map(move |(at, _)| &source.code[at..]))
+        .flat_map(|source| {
+            let marks = ["#[test]", "#[tokio::test"].into_iter();
+            marks.flat_map(|mark| source.code.match_indices(mark)).map(|(at, _)| &source.code[at..])
+        })
         .filter_map(|after| {
             let name = after[after.find("fn ")? + 3..].split('(').next()?;
             Some(name.trim().to_owned())
