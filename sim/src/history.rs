@@ -10,6 +10,8 @@ pub struct History {
     /// In the order of the trace; a crash makes offsets start again from what was durable.
     pub steps: Vec<Step>,
     pub commits: Vec<Commit>,
+    /// The places in the trace at which the gateway's process started.
+    pub starts: Vec<usize>,
     pub clients: Vec<ClientHistory>,
     /// Why the gateway did not start, or ended, against the plan.
     pub refused_starts: Vec<(usize, String)>,
@@ -130,6 +132,7 @@ impl History {
                     let offset = number(&body(), "offset");
                     history.commits.push(Commit { seq: record.seq, offset });
                 }
+                Kind::Process if body()["process"] == "started" => history.starts.push(record.seq),
                 _ => {}
             }
         }

@@ -146,6 +146,18 @@ fn journal_lets_a_crash_undo_what_was_not_durable() {
 }
 
 #[test]
+fn journal_knows_that_a_commit_may_arrive_without_a_word() {
+    let found = rules(|h| {
+        h.commits.pop(); // of offset 5; the process dies before it hears of it
+        h.clients[0].sessions[0].told[6].seq = 95;
+        h.clients[0].requests[3].answers[0].seq = 96;
+        h.starts = vec![0, 90];
+        h.steps.push(step(91, 6, json!("wake"), vec![]));
+    });
+    assert_eq!(found, []);
+}
+
+#[test]
 fn ledger_sees_wrong_money() {
     type Doctor = fn(&mut History);
     let cases: [(&str, &str, Doctor); 5] = [

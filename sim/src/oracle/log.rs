@@ -46,6 +46,7 @@ pub fn check(history: &History) -> (Log<'_>, Vec<Violation>) {
     let mut log = Log { durable_at: vec![0], ..Log::default() };
     let mut durable = 0_u64; // the greatest offset that was ever committed
     let mut commits = history.commits.iter().peekable();
+    let mut starts = history.starts.iter().peekable();
     for step in &history.steps {
         while let Some(commit) = commits.next_if(|c| c.seq < step.seq) {
             commit_to(&mut log, commit.offset, commit.seq, &mut durable, &mut findings);
@@ -61,6 +62,15 @@ pub fn check(history: &History) -> (Log<'_>, Vec<Violation>) {
         }
         log.steps.truncate(step.offset as usize - 1);
         log.durable_at.truncate(step.offset as usize);
+        let mut started = None;
+        while let Some(start) = starts.next_if(|start| **start < step.seq) {
+            started = Some(*start);
+        }
+        if let Some(start) = started {
+            // What was on its way when the process died, and is built upon now, had arrived.
+            log.durable_at.resize(step.offset as usize, start);
+            durable = durable.max(step.offset - 1);
+        }
         log.steps.push(step);
     }
     for commit in commits {
