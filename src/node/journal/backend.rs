@@ -69,6 +69,33 @@ impl StorageBackend for Direct {
     locks_of!(0);
 }
 
+/// Empties a file whose creation was cut short. redb writes its magic number when everything else is on
+/// the disk, and refuses a file without it for ever. Such a file has nothing behind its header; one that
+/// has lost its magic number has, and stays as it is.
+pub(super) fn empty_if_unborn(backend: &dyn StorageBackend) -> io::Result<()> {
+    const MAGIC_BYTES: u64 = 9;
+    const HEADER_BYTES: u64 = 512;
+    let len = backend.len()?;
+    let mut piece = vec![0; 1 << 16];
+    let mut is_zero = |from: u64, to: u64| {
+        let mut at = from;
+        while at < to {
+            let count = (to - at).min(piece.len() as u64);
+            let piece = &mut piece[..count as usize];
+            backend.read(at, piece)?;
+            if piece.iter().any(|byte| *byte != 0) {
+                return Ok::<_, io::Error>(false);
+            }
+            at += count;
+        }
+        Ok(true)
+    };
+    if len > 0 && is_zero(0, len.min(MAGIC_BYTES))? && is_zero(HEADER_BYTES, len)? {
+        backend.set_len(0)?;
+    }
+    Ok(())
+}
+
 /// A storage whose databases open as usual, take the usual locks, and keep every change in memory:
 /// whoever verifies a journal does not touch it, not even to mark it as cleanly closed.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::{
     Epoch, FORMAT_VERSION, Snapshot,
-    backend::Direct,
+    backend::{self, Direct},
     error::JournalError,
     row::{self, CandleKey},
 };
@@ -338,6 +338,7 @@ pub(super) fn open_database(storage: &dyn Storage, name: &str) -> Result<Databas
         io::ErrorKind::WouldBlock => JournalError::InUse { name: name.to_owned() },
         _ => JournalError::io(name, source),
     })?;
+    backend::empty_if_unborn(&*backend).map_err(|e| JournalError::io(name, e))?;
     guarded(name, || {
         redb::Builder::new()
             .set_cache_size(CACHE_BYTES)

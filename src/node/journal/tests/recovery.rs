@@ -228,6 +228,34 @@ fn a_segment_that_was_begun_and_never_committed_is_absent() {
     }
 }
 
+/// What power failing inside redb's creation of a file leaves: the length, and perhaps a header.
+#[test]
+fn a_file_whose_creation_was_cut_short_is_made_again() {
+    let mut headless = fresh_database();
+    headless[..9].fill(0);
+    headless[512..].fill(0);
+    let mut blank = headless.clone();
+    blank.fill(0);
+    for unborn in [headless, blank] {
+        let storage = Memory::default();
+        storage.put(&segment::name_of(1), unborn.clone());
+        assert!(driver::open(&storage, NEVER).expect("the journal opens").report.created);
+
+        let storage = Memory::default();
+        Driver::open(&storage, NEVER).run(&script()[..30], 10);
+        storage.put(&segment::name_of(31), unborn.clone());
+        storage.remove("index.redb").expect("removed");
+        storage.put("index.redb", unborn);
+        assert_eq!(Driver::open(&storage, 10).journal.head(), 30);
+    }
+    let storage = Memory::default();
+    Driver::open(&storage, NEVER).run(&script()[..30], 10);
+    let mut beheaded = storage.after_kill().bytes(&segment::name_of(1));
+    beheaded[..512].fill(0);
+    storage.put(&segment::name_of(1), beheaded);
+    assert!(driver::open(&storage, NEVER).is_err(), "damage is not an unfinished creation");
+}
+
 /// What redb writes before the first transaction.
 fn fresh_database() -> Vec<u8> {
     let storage = Memory::default();
