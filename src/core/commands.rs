@@ -27,6 +27,14 @@ pub(super) struct Actor {
     pub trace: Option<String>,
 }
 
+/// What somebody wants, as the intent's event tells it.
+pub(super) struct Request<'a> {
+    symbol: &'a str,
+    action: &'static str,
+    params: Map<String, Value>,
+    reason: Option<String>,
+}
+
 impl Engine {
     pub(super) fn command(&mut self, now: UnixNanos, command: &Command, out: &mut Outputs) {
         match self.idempotency.admit(command, now) {
@@ -87,8 +95,9 @@ impl Engine {
         out: &mut Outputs,
     ) -> Result<OrderId, Box<Refusal>> {
         let setup = self.setup();
-        let intent =
-            self.intend(index, actor, &order.symbol, "place", place_params(order), order.reason.clone(), out);
+        let (params, reason) = (place_params(order), order.reason.clone());
+        let request = Request { symbol: &order.symbol, action: "place", params, reason };
+        let intent = self.intend(index, actor, request, out);
         let assessment = {
             let known = |id| self.accounts[index].client_ids.contains_key(id);
             let duplicate = id_used || order.client_order_id.as_ref().is_some_and(known);
@@ -108,12 +117,10 @@ impl Engine {
         &mut self,
         index: usize,
         actor: &Actor,
-        symbol: &str,
-        action: &str,
-        params: Map<String, Value>,
-        reason: Option<String>,
+        request: Request<'_>,
         out: &mut Outputs,
     ) -> IntentId {
+        let Request { symbol, action, params, reason } = request;
         let account = &mut self.accounts[index];
         let intent_id = account.next_intent();
         let trace_id = actor.trace.clone().unwrap_or_else(|| format!("{}-{intent_id}", account.id()));
@@ -199,7 +206,8 @@ impl Engine {
         let named: Vec<String> = orders.iter().map(ToString::to_string).collect();
         let mut params = Map::new();
         params.insert("orderIds".into(), json!(named));
-        let intent = self.intend(index, actor, &symbol, "cancel", params, None, out);
+        let request = Request { symbol: &symbol, action: "cancel", params, reason: None };
+        let intent = self.intend(index, actor, request, out);
         let mut desk = self.desk(index, &setup, now, out);
         for order in &orders {
             desk.request_cancel(*order, Some(intent));
@@ -304,7 +312,8 @@ impl Engine {
         let named: Vec<String> = positions.iter().map(ToString::to_string).collect();
         let mut params = Map::new();
         params.insert("positionIds".into(), json!(named));
-        self.intend(index, actor, &symbol, "close", params, reason.map(str::to_owned), out)
+        let reason = reason.map(str::to_owned);
+        self.intend(index, actor, Request { symbol: &symbol, action: "close", params, reason }, out)
     }
 
     /// Sends a reduction of one position through the gate.

@@ -114,8 +114,8 @@ fn literal_end(text: &str, at: usize) -> Option<usize> {
     if !after_word && let Some(len) = raw_string(rest) {
         return Some(at + len);
     }
-    if rest.starts_with('\'') {
-        let mut inside = rest[1..].chars();
+    if let Some(inside) = rest.strip_prefix('\'') {
+        let mut inside = inside.chars();
         let first = inside.next()?;
         // a lifetime is a word without a closing quote
         if first == '\\' || inside.next() == Some('\'') {
