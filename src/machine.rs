@@ -147,7 +147,7 @@ impl Machine {
         self.now = now;
     }
 
-    /// A quote: the venue first, its reports, then the engine (EX14).
+    /// A quote: marks, then the venue, its reports, then the engine (EX14).
     fn quote(
         &mut self,
         now: UnixNanos,
@@ -158,7 +158,7 @@ impl Machine {
         watch: &mut impl FnMut(&Self),
     ) {
         let known = self.config.as_ref().is_some_and(|c| instrument.index() < c.instruments.len());
-        if !known || self.engine.screen(quote, out).is_err() {
+        if !known || self.engine.admit(now, instrument, quote, out).is_err() {
             return;
         }
         self.venue.quote(now, instrument, quote, kind, &mut self.reports);

@@ -38,7 +38,7 @@ const KEEP_NS: i64 = DAY_NS;
 pub enum EngineInput<'a> {
     Configure(Arc<Setup>),
     Gateway(GatewayState),
-    /// A quote that passed the screen, after the venue has seen it.
+    /// A quote that was admitted, after the venue has seen it.
     Quote(InstrumentId, Quote),
     Report(&'a VenueReport),
     Command(&'a Command),
@@ -92,9 +92,29 @@ impl Engine {
         }
     }
 
-    /// Whether a quote can be true; if not it is counted and must not be applied (EX10).
-    pub fn screen(&mut self, quote: Quote, out: &mut Outputs) -> Result<(), QuoteFault> {
-        self.market.screen(quote).inspect_err(|_| out.marks.push(Mark::QuoteQuarantined))
+    /// Takes a quote in before the venue sees it, so that what the venue reports about it is valued at
+    /// it. A quote that cannot be true is counted and must not be applied (EX10).
+    pub fn admit(
+        &mut self,
+        now: UnixNanos,
+        instrument: InstrumentId,
+        quote: Quote,
+        out: &mut Outputs,
+    ) -> Result<(), QuoteFault> {
+        self.market.admit(now, instrument, quote).inspect_err(|_| out.marks.push(Mark::QuoteQuarantined))?;
+        if self.dependents.is_empty(instrument) {
+            return Ok(());
+        }
+        let setup = self.setup();
+        let mut from = 0;
+        while let Some(index) = self.dependents.next(instrument, from) {
+            self.accounts[index].mark(instrument, &setup, &self.market);
+            if self.accounts[index].exposure.conversion_missing {
+                out.marks.push(Mark::ConversionMissing);
+            }
+            from = index + 1;
+        }
+        Ok(())
     }
 
     /// The next deadline.
@@ -239,13 +259,8 @@ impl Engine {
         if self.dependents.is_empty(instrument) {
             return;
         }
-        let setup = self.setup();
         let mut from = 0;
         while let Some(index) = self.dependents.next(instrument, from) {
-            self.accounts[index].mark(instrument, &setup, &self.market);
-            if self.accounts[index].exposure.conversion_missing {
-                out.marks.push(Mark::ConversionMissing);
-            }
             self.check_daily_loss(now, index, out);
             from = index + 1;
         }

@@ -41,10 +41,13 @@ impl Market {
         }
     }
 
-    /// Refuses a quote that cannot be true, and counts it (EX10).
-    pub(crate) fn screen(&mut self, quote: Quote) -> Result<(), QuoteFault> {
+    /// Remembers a quote as the last one; refuses one that cannot be true, and counts it (EX10).
+    pub(crate) fn admit(&mut self, now: UnixNanos, id: InstrumentId, quote: Quote) -> Result<(), QuoteFault> {
         match quote.fault() {
-            None => Ok(()),
+            None => {
+                self.listings[id.index()].quote = Some((now, quote));
+                Ok(())
+            }
             Some(fault) => {
                 *self.quarantined.entry(fault).or_default() += 1;
                 Err(fault)
@@ -52,7 +55,7 @@ impl Market {
         }
     }
 
-    /// Takes in a screened quote.
+    /// Makes candles of an admitted quote.
     pub(crate) fn quote(
         &mut self,
         now: UnixNanos,
@@ -63,7 +66,6 @@ impl Market {
     ) {
         self.quotes += 1;
         let listing = &mut self.listings[id.index()];
-        listing.quote = Some((now, quote));
         match &mut listing.open[0] {
             Some(candle) => candle.add(quote),
             none => {
