@@ -43,6 +43,8 @@ pub struct VenueOut {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct VenueMarket {
     pub quote: Option<Quote>,
+    /// The end of the session that the last quote came in: outside of it the quote only marks (OR09).
+    pub tradable_until: UnixNanos,
     /// Fed by bars: an order meets the next quote, not the last one (EX08).
     pub fed_by_bars: bool,
     /// Market orders that wait for the next quote, oldest first.
@@ -226,8 +228,10 @@ impl Venue {
         kind: QuoteKind,
         out: &mut VenueOut,
     ) {
+        let until = self.session_end(now, instrument);
         let market = &mut self.markets[instrument.index()];
         market.quote = Some(quote);
+        market.tradable_until = until;
         market.fed_by_bars = kind != QuoteKind::Tick;
         let mut account = 0;
         while let Some(index) = self.dependents.next(instrument, account) {
@@ -245,6 +249,7 @@ impl Venue {
         for index in 0..self.markets.len() {
             let instrument = InstrumentId(u16::try_from(index).expect("instruments are bounded"));
             self.markets[index].fed_by_bars = false;
+            self.markets[index].tradable_until = UnixNanos::MAX;
             if self.markets[index].quote.is_some() {
                 self.match_market(now, instrument, QuoteKind::Tick, out);
             }
@@ -254,6 +259,20 @@ impl Venue {
     pub(super) fn is_open(&mut self, now: UnixNanos, instrument: InstrumentId) -> bool {
         let setup = self.setup.as_ref().expect("configured before use");
         self.sessions.is_open(&setup.config.calendars, setup.instrument(instrument).calendar, now)
+    }
+
+    /// The end of the instrument's session; long ago if it is closed.
+    fn session_end(&mut self, now: UnixNanos, instrument: InstrumentId) -> UnixNanos {
+        if !self.is_open(now, instrument) {
+            return UnixNanos(i64::MIN);
+        }
+        let setup = self.setup.as_ref().expect("configured before use");
+        self.sessions.state(setup.instrument(instrument).calendar).until
+    }
+
+    /// Whether the last quote can be traded at: the session is open and still the one it came in.
+    fn is_tradable(&mut self, now: UnixNanos, instrument: InstrumentId) -> bool {
+        now < self.markets[instrument.index()].tradable_until && self.is_open(now, instrument)
     }
 
     /// Marks an account at the instrument's quote.
@@ -281,7 +300,7 @@ impl Venue {
         out: &mut VenueOut,
     ) {
         let Some(quote) = self.markets[instrument.index()].quote else { return };
-        if !self.is_open(now, instrument) {
+        if !self.is_tradable(now, instrument) {
             return;
         }
         for (index, order) in std::mem::take(&mut self.markets[instrument.index()].waiting) {
@@ -460,7 +479,7 @@ impl Venue {
         let mut worst: Option<(Money, PositionId, Price)> = None;
         for (id, instrument) in candidates {
             let Some(quote) = self.markets[instrument.index()].quote else { continue };
-            if !self.is_open(now, instrument) {
+            if !self.is_tradable(now, instrument) {
                 continue;
             }
             let position = &self.accounts[index].positions[&id];
