@@ -167,8 +167,14 @@ impl Machine {
         watch(self);
     }
 
-    /// A bar: four quotes at their own instants, with the deadlines between them (EX05).
+    /// A bar: four quotes at their own instants, with the deadlines between them (EX05). One of an
+    /// unknown instrument, or of a length that no bar has, is set aside: it would only move time.
     fn bar(&mut self, now: UnixNanos, bar: &Bar, out: &mut Outputs, watch: &mut impl FnMut(&Self)) {
+        let known = self.config.as_ref().is_some_and(|c| bar.instrument.index() < c.instruments.len());
+        if !known || !bar.has_length() {
+            out.marks.push(Mark::QuoteQuarantined);
+            return;
+        }
         self.bars += 1;
         for leg in self.venue.begin_bar(bar) {
             let at = self.now.max(now.plus(leg.after_ns));

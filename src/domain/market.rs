@@ -3,7 +3,7 @@
 use super::{
     instrument::{InstrumentId, Price},
     order::Side,
-    time::{DAY_NS, HOUR_NS, MINUTE_NS, UnixNanos},
+    time::{DAY_NS, HOUR_NS, MILLI_NS, MINUTE_NS, UnixNanos},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,14 @@ pub struct Bar {
     pub bid: Ohlc,
     pub ask: Ohlc,
     pub len_ns: i64,
+}
+
+impl Bar {
+    /// Whether its length is that of a bar: its four quotes come one after the other, and it is not
+    /// longer than the longest timeframe.
+    pub const fn has_length(&self) -> bool {
+        4 * MILLI_NS <= self.len_ns && self.len_ns <= Timeframe::W1.len_ns()
+    }
 }
 
 /// In what order the extremes inside a bar are visited, and which of two reachable exits counts (EX05).

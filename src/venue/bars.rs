@@ -33,8 +33,8 @@ pub(super) fn expand(bar: &Bar, policy: BarPolicy, net_steps: i64) -> [BarLeg; 4
 }
 
 fn high_first(bar: &Bar, policy: BarPolicy, net_steps: i64) -> bool {
-    let up = bar.bid.high.0 - bar.bid.open.0;
-    let down = bar.bid.open.0 - bar.bid.low.0;
+    let up = bar.bid.high.0.saturating_sub(bar.bid.open.0);
+    let down = bar.bid.open.0.saturating_sub(bar.bid.low.0);
     // the extreme that hurts the open net volume: the low for longs, the high for shorts and when flat
     let adverse_is_high = net_steps <= 0;
     let near_is_high = if up == down { adverse_is_high } else { up < down };
