@@ -176,14 +176,12 @@ impl Machine {
             return;
         }
         self.bars += 1;
-        for leg in self.venue.begin_bar(bar) {
+        for (index, leg) in self.venue.begin_bar(bar).into_iter().enumerate() {
             let at = self.now.max(now.plus(leg.after_ns));
             self.fire_deadlines(at, out);
+            self.venue.begin_leg(index);
             let kind = if leg.path { QuoteKind::BarPath } else { QuoteKind::BarOpen };
             self.quote(at, bar.instrument, leg.quote, kind, out, watch);
-            if !leg.path {
-                self.venue.after_bar_open();
-            }
         }
         self.venue.end_bar(&mut self.reports);
         out.marks.append(&mut self.reports.marks);

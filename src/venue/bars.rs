@@ -65,6 +65,16 @@ pub(super) fn reachable(
     }
 }
 
+/// Whether one of the legs reaches a position's take profit.
+pub(super) fn profit_to_come(legs: &[BarLeg], side: Side, take_profit: Option<Price>) -> bool {
+    take_profit.is_some_and(|price| {
+        legs.iter().any(|leg| match side {
+            Side::Buy => leg.quote.bid >= price,
+            Side::Sell => leg.quote.ask <= price,
+        })
+    })
+}
+
 /// What of a position a bar can touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reach {

@@ -60,8 +60,9 @@ struct PlayedBar {
     bar: Bar,
     /// Triggers that are taken out until the bar's end.
     held_back: Vec<(Trigger, Side, Price)>,
-    /// Whether the open is past: what fills now, fills inside the bar.
-    inside: bool,
+    legs: [BarLeg; 4],
+    /// Which leg is played. What fills after the first, fills inside the bar.
+    leg: usize,
     ambiguous: bool,
 }
 
@@ -359,14 +360,18 @@ impl Venue {
     /// Begins to play a bar. The caller hands each leg back as a quote, then ends the bar.
     pub fn begin_bar(&mut self, bar: &Bar) -> [BarLeg; 4] {
         let net = self.accounts.iter().map(|a| a.exposure.net_steps(bar.instrument)).sum();
-        self.played = Some(PlayedBar { bar: *bar, held_back: Vec::new(), inside: false, ambiguous: false });
-        bars::expand(bar, self.policy(), net)
+        let legs = bars::expand(bar, self.policy(), net);
+        self.played = Some(PlayedBar { bar: *bar, held_back: Vec::new(), legs, leg: 0, ambiguous: false });
+        legs
     }
 
-    /// The open is past: from here on exits and fills are inside the bar.
-    pub fn after_bar_open(&mut self) {
+    /// A leg is about to be played. From the second on, exits and fills are inside the bar.
+    pub fn begin_leg(&mut self, leg: usize) {
         let Some(played) = &mut self.played else { return };
-        played.inside = true;
+        played.leg = leg;
+        if leg != 1 {
+            return;
+        }
         let instrument = played.bar.instrument;
         let held: Vec<(usize, PositionId)> = self
             .accounts
@@ -386,7 +391,7 @@ impl Venue {
     /// (EX05). `filled_inside`: the position was opened on the bar's path.
     pub(super) fn restrict(&mut self, index: usize, id: PositionId, filled_inside: bool) {
         let policy = self.policy();
-        let Some(played) = self.played.as_mut().filter(|p| p.inside) else { return };
+        let Some(played) = self.played.as_mut().filter(|p| p.leg > 0) else { return };
         let position = &self.accounts[index].positions[&id];
         if position.instrument != played.bar.instrument {
             return;
@@ -397,7 +402,10 @@ impl Venue {
             played.ambiguous = true;
         }
         let hold_profit = policy == BarPolicy::Pessimistic && take_profit && (stop_loss || filled_inside);
-        let hold_loss = policy == BarPolicy::Optimistic && take_profit && stop_loss;
+        // even an optimist exits at the stop if the profit is not to come any more
+        let to_come =
+            || bars::profit_to_come(&played.legs[played.leg..], position.side, position.take_profit);
+        let hold_loss = policy == BarPolicy::Optimistic && take_profit && stop_loss && to_come();
         let triggers = &mut self.markets[position.instrument.index()].triggers;
         let mut hold = |trigger: Trigger, level: Option<Price>| {
             if let Some(price) = level {
@@ -429,7 +437,7 @@ impl Venue {
     }
 
     pub(super) fn is_inside_bar(&self) -> bool {
-        self.played.as_ref().is_some_and(|p| p.inside)
+        self.played.as_ref().is_some_and(|p| p.leg > 0)
     }
 
     fn policy(&self) -> BarPolicy {
