@@ -13,7 +13,7 @@ use crate::domain::message::{
     EmergencyStop, ErrorCode, Mark, Outputs, Refusal, ReplyBody, ResumeReply, ResumeTarget, ResumeTrading,
     RiskAlert, StopPhase, StopScope, Violation, ViolationCode,
 };
-use crate::domain::order::Origin;
+use crate::domain::order::{Order, OrderType, Origin};
 use crate::domain::time::UnixNanos;
 
 impl Engine {
@@ -111,7 +111,10 @@ impl Engine {
                 continue;
             }
             let account = &self.accounts[index];
-            let being_closed = |id: PositionId| account.working().any(|r| r.order.position == Some(id));
+            // a resting limit may never fill; it ends with its position
+            let closes = |o: &Order| o.order_type == OrderType::Market;
+            let being_closed =
+                |id: PositionId| account.working().any(|r| r.order.position == Some(id) && closes(&r.order));
             let positions: Vec<PositionId> = account
                 .positions
                 .values()
