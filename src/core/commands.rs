@@ -241,7 +241,8 @@ impl Engine {
                     None => None,
                 };
                 let wanted = |id: InstrumentId| instrument.is_none_or(|i| i == id);
-                return Ok(account.opening().filter(|o| wanted(o.instrument)).map(|o| o.id).collect());
+                let working = account.working().map(|r| &r.order);
+                return Ok(working.filter(|o| wanted(o.instrument)).map(|o| o.id).collect());
             }
         };
         let record = account.orders.get(&id).ok_or_else(|| unknown(id.to_string()))?;
