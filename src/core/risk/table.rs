@@ -56,7 +56,7 @@ pub const CHECKS: &[CheckRow] = &[
     row(Code::FillingUnsupported, true, None, "the venue does not offer this filling", filling),
     row(Code::MarketClosed, true, None, "the instrument's session is closed", market_open),
     row(Code::QuoteMissing, true, None, "no quote has been seen", quote_seen),
-    row(Code::QuoteStale, false, Some("quote_max_age_ms"), "the last quote is too old", quote_fresh),
+    row(Code::QuoteStale, true, Some("quote_max_age_ms"), "the last quote is too old", quote_fresh),
     row(Code::VolumeStep, true, None, "not a whole number of volume steps", volume_step),
     row(Code::VolumeMin, true, None, "below the least volume", volume_min),
     row(Code::VolumeMax, true, None, "above the greatest volume", volume_max),
@@ -177,7 +177,7 @@ fn quote_seen(f: &Facts<'_>) -> Verdict {
 }
 
 fn quote_fresh(f: &Facts<'_>) -> Verdict {
-    if f.around.clock_suspect {
+    if f.around.clock_suspect && !f.is_reduction() {
         return fail(Code::QuoteStale, "the clock jumped: no new risk until it is trustworthy again");
     }
     let max_ms = f.around.setup.config.quote_max_age_ms;
