@@ -9,6 +9,7 @@ use crate::domain::message::{
 use crate::domain::order::OrderStatus;
 use crate::domain::time::UnixNanos;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A command whose answer waits for the venue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,10 +21,26 @@ pub(super) struct Awaiting {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Pending {
-    Place { account: usize, order: OrderId },
-    Cancel { account: usize, orders: Vec<OrderId> },
-    Close { account: usize, intent: IntentId, orders: Vec<OrderId>, positions: Vec<PositionId> },
-    Stop { stop: StopId, targets: Targets },
+    Place {
+        account: usize,
+        order: OrderId,
+    },
+    Cancel {
+        account: usize,
+        orders: Vec<OrderId>,
+    },
+    Close {
+        account: usize,
+        intent: IntentId,
+        orders: Vec<OrderId>,
+        positions: Vec<PositionId>,
+        /// What the gate did not let through, and why.
+        refused: BTreeMap<PositionId, String>,
+    },
+    Stop {
+        stop: StopId,
+        targets: Targets,
+    },
 }
 
 /// What an emergency stop went for.
@@ -70,7 +87,7 @@ impl Engine {
                 let outcomes = orders.iter().map(|id| self.order_outcome(*account, *id)).collect();
                 Some(Ok(ReplyBody::Cancel(CancelReply { outcomes, journal_offset })))
             }
-            Pending::Close { account: index, intent, orders, positions } => {
+            Pending::Close { account: index, intent, orders, positions, refused } => {
                 let account = &self.accounts[*index];
                 let records = || orders.iter().map(|id| &account.orders[id]);
                 if records().any(|r| r.order.status == OrderStatus::Submitted) {
@@ -89,7 +106,17 @@ impl Engine {
                     fills,
                     position: position.map(|p| account.position_view(p, &setup, &self.market)),
                     intent_id: *intent,
-                    outcomes: positions.iter().map(|id| self.position_outcome(*index, *id, orders)).collect(),
+                    outcomes: positions
+                        .iter()
+                        .map(|id| match refused.get(id) {
+                            Some(reason) => Outcome {
+                                state: OutcomeState::Failed,
+                                reason: Some(reason.clone()),
+                                ..self.position_outcome(*index, *id, orders)
+                            },
+                            None => self.position_outcome(*index, *id, orders),
+                        })
+                        .collect(),
                     journal_offset,
                 })))
             }

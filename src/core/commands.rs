@@ -16,6 +16,7 @@ use crate::domain::order::{OrderType, Origin, TimeInForce};
 use crate::domain::time::UnixNanos;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Who acts.
 #[derive(Debug, Clone)]
@@ -286,16 +287,20 @@ impl Engine {
         let reason = close.reason.as_deref();
         let intent = self.intend_close(index, actor, &positions, reason, out);
         let mut orders = Vec::new();
-        let mut refused = None;
+        let mut refused = BTreeMap::new();
+        let mut first_refusal = None;
         for position in &positions {
             match self.reduce(now, index, actor, intent, *position, close.volume, reason, out) {
                 Ok(order) => orders.push(order),
-                Err(refusal) => refused = refused.or(Some(refusal)),
+                Err(refusal) => {
+                    refused.insert(*position, refusal.reason().to_owned());
+                    first_refusal = first_refusal.or(Some(refusal));
+                }
             }
         }
-        match refused {
+        match first_refusal {
             Some(refusal) if orders.is_empty() => Err(refusal),
-            _ => Ok(Pending::Close { account: index, intent, orders, positions }),
+            _ => Ok(Pending::Close { account: index, intent, orders, positions, refused }),
         }
     }
 
