@@ -65,12 +65,10 @@ impl Idempotency {
     }
 
     /// Binds the final answer; returns the commands that share it. A request that named something
-    /// that is not there binds nothing.
+    /// that is not there, or that the venue never started on, binds nothing.
     pub(crate) fn bind(&mut self, command: CommandId, answer: &Result<ReplyBody, Refusal>) -> Vec<CommandId> {
         let Some(scope) = self.in_flight.remove(&command) else { return Vec::new() };
-        let failed_before =
-            matches!(answer, Err(Refusal { code: ErrorCode::NotFound | ErrorCode::InvalidParams, .. }));
-        if failed_before {
+        if answer.as_ref().is_err_and(had_no_effect) {
             return self.bindings.remove(&scope).map(|b| b.joined).unwrap_or_default();
         }
         self.bindings.get_mut(&scope).map_or_else(Vec::new, |bound| {
@@ -83,6 +81,11 @@ impl Idempotency {
     pub(crate) fn prune(&mut self, until: UnixNanos) {
         self.bindings.retain(|_, b| b.answer.is_none() || b.bound_at >= until);
     }
+}
+
+fn had_no_effect(refusal: &Refusal) -> bool {
+    matches!(refusal.code, ErrorCode::NotFound | ErrorCode::InvalidParams)
+        || refusal.details.get("outcome").is_some_and(|outcome| outcome == "not_started")
 }
 
 fn scope(command: &Command, key: &str) -> String {
