@@ -74,12 +74,13 @@ impl Zone {
         local
     }
 
-    /// The first instant after `after` at which the local clock shows `minute` of a day.
+    /// The first instant after `after` at which the local clock shows `minute` of a day; at the end of
+    /// the range of time, that end.
     pub fn next_time_of_day(&self, after: UnixNanos, minute: i64) -> UnixNanos {
         let mut day = self.local(after).floor(DAY_NS);
         loop {
             let at = self.instant(day.plus(minute * MINUTE_NS));
-            if at > after {
+            if at > after || day == UnixNanos::MAX {
                 return at;
             }
             day = day.plus(DAY_NS);

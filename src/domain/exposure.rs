@@ -110,7 +110,7 @@ impl Exposure {
                 _ => Decimal::ZERO,
             };
             let sum = self.by_currency.entry(spec.quote_currency).or_default();
-            *sum += profit - holding.profit;
+            *sum = sum.saturating_add(profit.saturating_sub(holding.profit));
             holding.profit = profit;
             if flat {
                 self.holdings.remove(&instrument);

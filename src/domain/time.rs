@@ -53,10 +53,10 @@ impl UnixNanos {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The last multiple of `len_ns` (counted from the epoch) at or before this instant.
+    /// The last multiple of `len_ns` (counted from the epoch) at or before this instant; saturates.
     #[must_use]
     pub const fn floor(self, len_ns: i64) -> Self {
-        Self(self.0.div_euclid(len_ns) * len_ns)
+        Self(self.0.div_euclid(len_ns).saturating_mul(len_ns))
     }
 }
 

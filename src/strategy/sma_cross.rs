@@ -21,8 +21,8 @@ pub struct SmaCross {
     slow: usize,
     /// The last `slow` closes in ticks, oldest first.
     closes: VecDeque<i64>,
-    fast_sum: i64,
-    slow_sum: i64,
+    fast_sum: i128,
+    slow_sum: i128,
     /// How the fast average stood to the slow one at the bar before.
     before: Option<Relation>,
 }
@@ -68,21 +68,21 @@ impl SmaCross {
 
     fn take_in(&mut self, close: i64) {
         self.closes.push_back(close);
-        self.fast_sum += close;
-        self.slow_sum += close;
+        self.fast_sum += i128::from(close);
+        self.slow_sum += i128::from(close);
         let seen = self.closes.len();
         if seen > self.fast {
-            self.fast_sum -= self.closes[seen - 1 - self.fast];
+            self.fast_sum -= i128::from(self.closes[seen - 1 - self.fast]);
         }
         if seen > self.slow {
-            self.slow_sum -= self.closes.pop_front().expect("more than `slow` closes are held");
+            self.slow_sum -= i128::from(self.closes.pop_front().expect("more than `slow` closes are held"));
         }
     }
 
     fn relation(&self) -> Option<Relation> {
         (self.closes.len() == self.slow).then(|| {
-            let fast = i128::from(self.fast_sum) * self.slow as i128;
-            let slow = i128::from(self.slow_sum) * self.fast as i128;
+            let fast = self.fast_sum * self.slow as i128;
+            let slow = self.slow_sum * self.fast as i128;
             match fast.cmp(&slow) {
                 Ordering::Less => Relation::Below,
                 Ordering::Equal => Relation::Equal,
