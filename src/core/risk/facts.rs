@@ -218,7 +218,8 @@ impl<'a> Facts<'a> {
         let below = (self.order.side == Side::Buy) == is_loss;
         Some(match stop {
             Stop::Ticks(ticks) => ticks > 0,
-            Stop::Percent(percent) => percent > Decimal::ZERO && percent < Decimal::ONE_HUNDRED,
+            // a level below must stay a price, one above may be far
+            Stop::Percent(percent) => percent > Decimal::ZERO && (!below || percent < Decimal::ONE_HUNDRED),
             Stop::At(price) => {
                 let base = self.stop_base()?;
                 if below { price < base } else { price > base }
