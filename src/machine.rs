@@ -195,8 +195,7 @@ impl Machine {
 
     /// Carries requests to the paper venue and its reports to the engine until there are none.
     fn carry_out(&mut self, now: UnixNanos, out: &mut Outputs) {
-        let mut settled = false;
-        while !settled {
+        loop {
             for request in std::mem::take(&mut out.venue) {
                 self.venue.request(now, &request, &mut self.reports);
             }
@@ -204,12 +203,17 @@ impl Machine {
             for report in &reports {
                 self.engine.apply(now, EngineInput::Report(report), out);
             }
-            settled = reports.is_empty() && out.venue.is_empty();
+            let quiet = reports.is_empty() && out.venue.is_empty();
             self.reports.reports = reports;
             self.reports.reports.clear();
+            if quiet {
+                self.engine.settle(now, out);
+                if out.venue.is_empty() {
+                    break;
+                }
+            }
         }
         out.marks.append(&mut self.reports.marks);
-        self.engine.settle(now, out);
     }
 
     /// Counts the events and chains the hash of what was put out.

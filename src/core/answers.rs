@@ -51,9 +51,16 @@ pub(super) struct Targets {
 }
 
 impl Engine {
-    /// Answers what can be answered and completes stops. Called when no request and no report is
-    /// left to carry out.
+    /// Looks at the losses of accounts that had fills, completes stops and answers what can be
+    /// answered. Called when no request and no report is left to carry out: between the reports of one
+    /// quote a position may be valued at a price that it does not close at.
     pub fn settle(&mut self, now: UnixNanos, out: &mut Outputs) {
+        for index in std::mem::take(&mut self.filled) {
+            self.check_daily_loss(now, index, out);
+        }
+        if !out.venue.is_empty() {
+            return;
+        }
         if self.stops.busy() {
             self.complete_stops(out);
         }

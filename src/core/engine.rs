@@ -27,7 +27,7 @@ use crate::domain::order::Origin;
 use crate::domain::time::{DAY_NS, HOUR_NS, UnixNanos};
 use crate::strategy::Decision;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How long ended orders and idempotency keys are kept in memory.
@@ -64,6 +64,9 @@ pub struct Engine {
     pub(super) setup: Option<Arc<Setup>>,
     #[serde(skip)]
     dependents: Dependents,
+    /// Accounts with fills that are not settled yet.
+    #[serde(skip)]
+    pub(super) filled: BTreeSet<usize>,
 }
 
 impl Engine {
@@ -73,7 +76,8 @@ impl Engine {
     }
 
     /// Applies one thing that happened. Requests to venues are appended to `out.venue`; the caller
-    /// carries them out and applies the reports until there are none, then calls `settle`.
+    /// carries them out and applies the reports until there are none, then calls `settle`, which may
+    /// append more.
     pub fn apply(&mut self, now: UnixNanos, input: EngineInput<'_>, out: &mut Outputs) {
         match input {
             EngineInput::Configure(setup) => self.configure(now, setup, out),
@@ -329,7 +333,7 @@ impl Engine {
         if matches!(report, VenueReport::Filled(_)) {
             let account = &self.accounts[index];
             self.dependents.update(index, &account.exposure, &setup.rates, account.config.currency);
-            self.check_daily_loss(now, index, out);
+            self.filled.insert(index);
         }
     }
 

@@ -137,7 +137,11 @@ impl Desk<'_> {
                 }
             }
             VenueReport::CancelRejected { order, .. } => {
-                self.advance(*order, OrderEvent::KeepResting, None);
+                // too late to cancel: its end was reported before
+                let ended = self.account.orders.get(order).is_some_and(|r| r.order.status.is_terminal());
+                if !ended {
+                    self.advance(*order, OrderEvent::KeepResting, None);
+                }
             }
             VenueReport::Filled(fill) => self.fill(fill),
         }
