@@ -6,5 +6,6 @@ mod dt04;
 mod gateway;
 mod process;
 mod protocol_document;
+mod rules;
 mod support;
 mod tidy;

@@ -1,0 +1,13 @@
+//! The rules of docs/RULES.md against the deterministic layers, through the machine's one function.
+//! Each test's name begins with the id of the rule that it shows.
+
+mod account;
+mod determinism;
+mod execution;
+mod idempotency;
+mod laws;
+mod orders;
+mod recovery;
+mod rig;
+mod risk;
+mod world;
