@@ -50,13 +50,15 @@ pub struct SimRuntime {
     clock: Clock,
     random: Mutex<Draw>,
     disk: Disk,
+    /// Whose turn it is to use the disk.
+    turn: Arc<tokio::sync::Mutex<()>>,
     panics: Panics,
 }
 
 impl SimRuntime {
     /// The runtime of a process that starts now; `random` is its own stream.
     pub fn new(clock: Clock, random: Draw, disk: Disk, panics: Panics) -> Self {
-        Self { clock, random: Mutex::new(random), disk, panics }
+        Self { clock, random: Mutex::new(random), disk, turn: Arc::default(), panics }
     }
 }
 
@@ -95,13 +97,16 @@ impl Runtime for SimRuntime {
     }
 
     /// The closure runs at once; then the disk takes its time, and what was synced becomes durable
-    /// as it passes, so that a crash can strike inside a commit. As a thread would, it goes on when
-    /// nobody waits for it any more.
+    /// as it passes, so that a crash can strike inside a commit. Until then no other closure runs: redb
+    /// shows a commit to its readers when it is durable, and here it would before. As a thread would,
+    /// it goes on when nobody waits for it any more.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<()> {
         let disk = self.disk.clone();
         let time = self.clock.time.clone();
+        let turn = self.turn.clone();
         let (done, finished) = oneshot::channel();
         let task = async move {
+            let _turn = turn.lock().await;
             for barrier in disk.run(work) {
                 time.sleep(barrier.cost).await;
                 disk.complete(&barrier);
