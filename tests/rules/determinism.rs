@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use std::fmt::Write;
 
 proptest! {
-    #![proptest_config(world::cases(16))]
+    #![proptest_config(world::cases(60))]
 
     #[test]
     fn dt01_same_inputs_same_output_and_state_hash(acts in world::acts(80)) {

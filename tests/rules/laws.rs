@@ -98,7 +98,7 @@ pub fn posted(rig: &Rig, amount: Decimal, from: Currency, to: Currency) -> Decim
 }
 
 proptest! {
-    #![proptest_config(world::cases(48))]
+    #![proptest_config(world::cases(200))]
 
     #[test]
     fn ac01_or01_or02_ac12_hold_over_valid_random_steps(acts in world::acts(80)) {

@@ -5,7 +5,7 @@ use lockstep::machine::{Machine, StateError};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(world::cases(40))]
+    #![proptest_config(world::cases(120))]
 
     #[test]
     fn lv05_a_decoded_machine_goes_on_as_the_one_that_was_encoded(

@@ -36,7 +36,7 @@ fn quoted(change: impl FnOnce(&mut Config)) -> Rig {
 // ---- RK01 ------------------------------------------------------------------------------------------
 
 proptest! {
-    #![proptest_config(world::cases(48))]
+    #![proptest_config(world::cases(200))]
 
     #[test]
     fn rk01_preview_and_place_decide_the_same_and_preview_consumes_nothing(
