@@ -44,7 +44,10 @@ pub enum StrategyError {
     /// A parameter that the strategy does not have.
     #[error("strategy `{strategy}` has no parameter `{param}`: it has {known}")]
     UnknownParam { strategy: &'static str, param: String, known: &'static str },
-    /// A parameter is missing, malformed or out of range.
+    /// A parameter is not given.
+    #[error("strategy `{strategy}` needs the parameter `{param}`: {problem}")]
+    MissingParam { strategy: &'static str, param: &'static str, problem: &'static str },
+    /// A parameter is malformed or out of range.
     #[error("strategy `{strategy}`, parameter `{param}` = `{value}`: {problem}")]
     Param { strategy: &'static str, param: &'static str, value: String, problem: &'static str },
 }

@@ -46,13 +46,10 @@ impl SmaCross {
             });
         }
         let length = |param: &'static str| {
-            let value = params.get(param).cloned().unwrap_or_default();
-            value.parse().ok().filter(|n| (1..=MAX_LENGTH).contains(n)).ok_or(StrategyError::Param {
-                strategy: NAME,
-                param,
-                value,
-                problem: "give a whole number of bars from 1 to 10000",
-            })
+            let (strategy, problem) = (NAME, "give a whole number of bars from 1 to 10000");
+            let value = params.get(param).ok_or(StrategyError::MissingParam { strategy, param, problem })?;
+            let length = value.parse().ok().filter(|n| (1..=MAX_LENGTH).contains(n));
+            length.ok_or_else(|| StrategyError::Param { strategy, param, value: value.clone(), problem })
         };
         let (fast, slow) = (length("fast")?, length("slow")?);
         if fast >= slow {
@@ -161,5 +158,10 @@ mod tests {
                 other => panic!("{fast} {slow}: {other:?}"),
             }
         }
+        let missing = SmaCross::build(&[("fast".to_owned(), "5".to_owned())].into()).expect_err("no slow");
+        assert!(
+            missing.to_string().starts_with("strategy `sma_cross` needs the parameter `slow`"),
+            "{missing}"
+        );
     }
 }
