@@ -279,16 +279,17 @@ impl Engine {
                 continue;
             }
             let account = &self.accounts[self.index[&self.slots[index].config.account]];
-            let decisions = self.slots[index].on_candle(index, account, &candle);
+            let decisions = self.slots[index].on_candle(index, &setup, account, &candle);
             self.decide(now, index, &decisions, out);
         }
     }
 
     fn end_of_data(&mut self, now: UnixNanos, out: &mut Outputs) {
         self.ended = true;
+        let setup = self.setup();
         for index in 0..self.slots.len() {
             let account = &self.accounts[self.index[&self.slots[index].config.account]];
-            let decisions = self.slots[index].on_end(index, account);
+            let decisions = self.slots[index].on_end(index, &setup, account);
             self.decide(now, index, &decisions, out);
         }
     }

@@ -36,9 +36,15 @@ impl Slot {
     }
 
     /// Its decisions on a complete candle.
-    pub(crate) fn on_candle(&mut self, slot: usize, account: &Account, candle: &Candle) -> Vec<Decision> {
+    pub(crate) fn on_candle(
+        &mut self,
+        slot: usize,
+        setup: &Setup,
+        account: &Account,
+        candle: &Candle,
+    ) -> Vec<Decision> {
         let mut decisions = Vec::new();
-        let positions = own_positions(account, slot);
+        let positions = self.positions(slot, setup, account);
         self.native.on_candle(View { positions: &positions }, candle, &mut decisions);
         let opening = account.working().any(|r| r.strategy == Some(slot) && r.order.position.is_none());
         decisions.retain(|d| !(opening && matches!(d, Decision::Open(_))));
@@ -46,11 +52,11 @@ impl Slot {
     }
 
     /// Its last decisions.
-    pub(crate) fn on_end(&mut self, slot: usize, account: &Account) -> Vec<Decision> {
+    pub(crate) fn on_end(&mut self, slot: usize, setup: &Setup, account: &Account) -> Vec<Decision> {
         let mut decisions = Vec::new();
         if !self.ended {
             self.ended = true;
-            let positions = own_positions(account, slot);
+            let positions = self.positions(slot, setup, account);
             self.native.on_end(View { positions: &positions }, &mut decisions);
         }
         decisions
@@ -93,14 +99,18 @@ impl Slot {
             reason: Some("signal".to_owned()),
         }
     }
-}
 
-/// The open positions whose opening order the slot gave, oldest first.
-fn own_positions(account: &Account, slot: usize) -> Vec<(PositionId, Side)> {
-    account
-        .positions
-        .values()
-        .filter(|p| account.orders.get(&OrderId(p.id.0)).is_some_and(|r| r.strategy == Some(slot)))
-        .map(|p| (p.id, p.side))
-        .collect()
+    /// The open positions of its instrument whose opening order the slot gave, oldest first. Another
+    /// configuration may have had the slot before, on another instrument.
+    fn positions(&self, slot: usize, setup: &Setup, account: &Account) -> Vec<(PositionId, Side)> {
+        let instrument = setup.find(self.config.symbol.as_str());
+        let ours =
+            |id: PositionId| account.orders.get(&OrderId(id.0)).is_some_and(|r| r.strategy == Some(slot));
+        account
+            .positions
+            .values()
+            .filter(|p| Some(p.instrument) == instrument && ours(p.id))
+            .map(|p| (p.id, p.side))
+            .collect()
+    }
 }
