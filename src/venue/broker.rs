@@ -58,6 +58,8 @@ pub(super) struct VenueMarket {
 #[derive(Debug, Clone)]
 struct PlayedBar {
     bar: Bar,
+    /// The last quote before it, if it came in a session.
+    before: Option<Quote>,
     /// Triggers that are taken out until the bar's end.
     held_back: Vec<(Trigger, Side, Price)>,
     legs: [BarLeg; 4],
@@ -344,7 +346,9 @@ impl Venue {
         }
         let id = PositionId(trigger.number);
         let Some(position) = account.positions.get(&id) else { return };
-        let (volume, price) = (position.volume, price(position.side.opposite()));
+        let (volume, side) = (position.volume, position.side);
+        let passed = trigger.kind == TriggerKind::TakeProfit && self.was_passed_before(kind, side, level);
+        let price = if passed { level } else { price(side.opposite()) };
         let reason = match trigger.kind {
             TriggerKind::StopLoss => FillReason::StopLoss,
             _ => FillReason::TakeProfit,
@@ -355,13 +359,27 @@ impl Venue {
         self.close(now, trigger.account, id, volume, price, None, reason, out);
     }
 
+    /// Whether a bar's open does not jump over a position's take profit, because the bar before went
+    /// through it and its policy held the exit back. The better price of a gap is not for it.
+    fn was_passed_before(&self, kind: QuoteKind, side: Side, level: Price) -> bool {
+        let before = self.played.as_ref().and_then(|played| played.before);
+        kind == QuoteKind::BarOpen
+            && before.is_some_and(|quote| match side {
+                Side::Buy => quote.bid >= level,
+                Side::Sell => quote.ask <= level,
+            })
+    }
+
     // ---- bars -------------------------------------------------------------------------------
 
     /// Begins to play a bar. The caller hands each leg back as a quote, then ends the bar.
     pub fn begin_bar(&mut self, bar: &Bar) -> [BarLeg; 4] {
         let net = self.accounts.iter().map(|a| a.exposure.net_steps(bar.instrument)).sum();
         let legs = bars::expand(bar, self.policy(), net);
-        self.played = Some(PlayedBar { bar: *bar, held_back: Vec::new(), legs, leg: 0, ambiguous: false });
+        let market = &self.markets[bar.instrument.index()];
+        let before = market.quote.filter(|_| market.tradable_until > UnixNanos(i64::MIN));
+        self.played =
+            Some(PlayedBar { bar: *bar, before, held_back: Vec::new(), legs, leg: 0, ambiguous: false });
         legs
     }
 
