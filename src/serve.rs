@@ -2,6 +2,7 @@
 //! drain.
 
 use crate::{
+    core::{self, check_change},
     domain::{
         config::{Config, StrategyConfig},
         message::{GatewayState, Input, Refusal},
@@ -90,6 +91,9 @@ pub enum ServeError {
     Tokens(#[from] TokenError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The configuration does not fit what is stored.
+    #[error(transparent)]
+    Config(#[from] core::ConfigError),
     #[error(transparent)]
     Feed(#[from] ReplayError),
     #[error(transparent)]
@@ -140,6 +144,9 @@ pub async fn serve(
     let config = options.config.to_config(options.strategies, live);
 
     let opened = open_journal(&rt, &services, options.journal).await?;
+    if let Some(known) = opened.machine.config() {
+        check_change(known, &config)?;
+    }
     let configured = opened.machine.config() == Some(&config);
     let feed_options = FeedOptions { spec: options.feed, speed: options.speed, seed: options.seed };
     let feed = Feed::open(&rt, feed_options, &config, &opened.machine).await?;

@@ -4,7 +4,8 @@ use crate::domain::{
     account::PositionMode,
     config::Config,
     id::{AccountId, Symbol},
-    instrument::InstrumentError,
+    instrument::{Instrument, InstrumentError},
+    money::Currency,
     order::Stop,
 };
 use crate::strategy::{Native, StrategyError};
@@ -33,6 +34,16 @@ pub enum ConfigError {
     Account { account: AccountId, problem: String },
     #[error("strategy `{name}`: {problem}")]
     StrategySetup { name: String, problem: String },
+    #[error(
+        "account `{account}` was opened in {was} and cannot become one in {now}: keep the currency, or give \
+         the new account its own id"
+    )]
+    CurrencyChanged { account: AccountId, was: Currency, now: Currency },
+    #[error(
+        "instrument `{0}` is not at its place or on its grid any more: what is stored counts in its ticks and \
+         steps; keep it, and add new instruments at the end (DM04)"
+    )]
+    InstrumentChanged(Symbol),
     #[error("too many {what}: at most {max}")]
     TooMany { what: &'static str, max: usize },
 }
@@ -52,6 +63,28 @@ pub fn check_config(config: &Config) -> Result<(), ConfigError> {
     check_instruments(config)?;
     check_accounts(config)?;
     check_strategies(config)
+}
+
+/// Checks what a configuration changes of the one in force: balances, prices and volumes that are stored
+/// must keep their meaning.
+pub fn check_change(known: &Config, config: &Config) -> Result<(), ConfigError> {
+    for account in &config.accounts {
+        let before = known.accounts.iter().find(|before| before.id == account.id);
+        if let Some(before) = before.filter(|before| before.currency != account.currency) {
+            let (was, now) = (before.currency, account.currency);
+            return Err(ConfigError::CurrencyChanged { account: account.id.clone(), was, now });
+        }
+    }
+    let grid = |i: &Instrument| {
+        (i.symbol.clone(), i.tick, i.volume_step, i.contract_size, i.base_currency, i.quote_currency)
+    };
+    let kept = |(index, before): &(usize, &Instrument)| {
+        config.instruments.get(*index).is_some_and(|after| grid(after) == grid(before))
+    };
+    match known.instruments.iter().enumerate().find(|before| !kept(before)) {
+        Some((_, changed)) => Err(ConfigError::InstrumentChanged(changed.symbol.clone())),
+        None => Ok(()),
+    }
 }
 
 fn check_instruments(config: &Config) -> Result<(), ConfigError> {
@@ -134,4 +167,48 @@ fn check_strategies(config: &Config) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{account::AccountConfig, account::AccountMode, config::Limits};
+
+    fn config(currency: Currency) -> Config {
+        let mut config = Config::built_in();
+        config.accounts.push(AccountConfig {
+            id: AccountId::new("main").expect("an id"),
+            label: String::new(),
+            mode: AccountMode::Paper,
+            connector: "paper".to_owned(),
+            currency,
+            leverage: 100,
+            position_mode: PositionMode::Hedging,
+            deposit: Decimal::ONE_THOUSAND,
+            commission_per_lot: Decimal::ZERO,
+            allowed_symbols: Vec::new(),
+            limits: Limits::default(),
+        });
+        config
+    }
+
+    #[test]
+    fn dm04_a_change_keeps_the_meaning_of_what_is_stored() {
+        let known = config(Currency::USD);
+        let euro = Currency::new("EUR").expect("a code");
+        let mut other = config(Currency::USD);
+        other.accounts[0].leverage = 30;
+        assert_eq!(check_change(&known, &other), Ok(()));
+        other.accounts.clear();
+        assert_eq!(check_change(&known, &other), Ok(()));
+        let refused = check_change(&known, &config(euro)).expect_err("10000 USD are not 10000 EUR");
+        assert!(refused.to_string().contains("`main` was opened in USD"), "{refused}");
+        let mut moved = config(Currency::USD);
+        moved.instruments.swap(0, 1);
+        let changed = |config: &Config| ConfigError::InstrumentChanged(config.instruments[0].symbol.clone());
+        assert_eq!(check_change(&known, &moved), Err(changed(&known)));
+        let mut coarse = config(Currency::USD);
+        coarse.instruments[0].tick *= Decimal::TEN;
+        assert_eq!(check_change(&known, &coarse), Err(changed(&known)));
+    }
 }

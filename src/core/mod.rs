@@ -20,7 +20,7 @@ mod stops;
 mod strategies;
 mod timers;
 
-pub use check::{ConfigError, check_config};
+pub use check::{ConfigError, check_change, check_config};
 pub use engine::{Engine, EngineInput};
 pub use risk::{CHECKS, CheckRow};
 pub use timers::Timer;
