@@ -9,7 +9,7 @@ mod token;
 
 use crate::node::{
     config::{ConfigError, FileConfig},
-    journal::{ReplayCommand, run_replay},
+    journal::{ReplayCommand, run_replay, silence_guarded_panics},
 };
 use clap::{Parser, Subcommand};
 use std::{
@@ -64,6 +64,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = log_to_stderr(arguments.log.as_deref()) {
         return fail(error, USAGE);
     }
+    silence_guarded_panics();
     match arguments.command {
         Command::Serve(command) => serve::run(command),
         Command::Token(command) => token::run(command),

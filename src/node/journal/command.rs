@@ -3,7 +3,7 @@
 use super::{JournalError, ReplayReport, verify};
 use crate::node::host::FileStorage;
 use serde_json::json;
-use std::{panic, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 /// Proves a journal: re-runs it and compares every record, event, candle, snapshot and output hash.
 #[derive(Debug, clap::Args)]
@@ -21,11 +21,7 @@ const INTEGRITY: u8 = 3;
 
 /// Runs it and returns the exit code: 0 proved, 1 not readable, 3 something is not what was written.
 pub fn run(command: &ReplayCommand) -> u8 {
-    let hook = panic::take_hook();
-    // redb may panic over a damaged page; `verify` turns that into an error, which says it in words
-    panic::set_hook(Box::new(|_| ()));
     let result = replay(command);
-    panic::set_hook(hook);
     match &result {
         Ok(report) if command.json => println!("{}", with_ok(report)),
         Ok(report) => print!("{}", in_words(command, report)),

@@ -53,7 +53,7 @@ pub(super) struct Index {
 impl Index {
     /// Opens or creates it.
     pub fn open(storage: &dyn Storage, epoch: Epoch) -> Result<Self, JournalError> {
-        let database = open_database(storage, NAME)?;
+        let database = open_database(storage, NAME).map_err(derived)?;
         let index = Self { epoch, database: RwLock::new(Some(database)) };
         if index.meta()?.is_none() {
             index.append(0, &[])?;
@@ -200,7 +200,15 @@ impl Index {
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, JournalError>) -> Result<T, JournalError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or(JournalError::Closed)?;
-        guarded(NAME, || work(database))
+        guarded(NAME, || work(database)).map_err(derived)
+    }
+}
+
+/// A file that cannot be read needs no backup here: it can be built again.
+fn derived(error: JournalError) -> JournalError {
+    match error {
+        JournalError::Unreadable { reason, .. } => damaged(reason),
+        other => other,
     }
 }
 

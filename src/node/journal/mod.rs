@@ -29,6 +29,7 @@ pub use command::{ReplayCommand, run as run_replay};
 pub use error::JournalError;
 pub use reader::JournalReader;
 pub use recovery::{Opened, RecoveryReport};
+pub use segment::silence_guarded_panics;
 pub use shadow::Shadow;
 pub use store::Journal;
 pub use verify::{ReplayReport, verify};

@@ -21,9 +21,10 @@ use redb::{
     WriteTransaction,
 };
 use std::{
+    cell::Cell,
     io,
     ops::RangeInclusive,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{self, AssertUnwindSafe, catch_unwind},
 };
 
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -347,13 +348,32 @@ pub(super) fn open_database(storage: &dyn Storage, name: &str) -> Result<Databas
     })
 }
 
+thread_local! {
+    /// Whether a panic of this thread will become an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets no panic print a backtrace that becomes an error, which says it in words. For the process to
+/// call once.
+pub fn silence_guarded_panics() {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !GUARDED.get() {
+            hook(panic);
+        }
+    }));
+}
+
 /// Runs work on a file that may be damaged. redb asserts what a file that it wrote must satisfy; a
 /// page that something else altered can violate that, so a panic here says: unreadable.
 pub(super) fn guarded<T>(
     name: &str,
     work: impl FnOnce() -> Result<T, JournalError>,
 ) -> Result<T, JournalError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(outer);
+    result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let reason =
             text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("its pages are damaged");
