@@ -332,3 +332,53 @@ async fn lv05_an_unreadable_journal_is_one_clear_line() {
     assert_refused(&data, &[1, 3], "journal");
     assert_refused(&data.join("nowhere"), &[1], "nowhere");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_gateway_leaves_the_first_and_its_control_socket_alone() {
+    let (_place, data, config) = workplace();
+    let gateway = Gateway::start(&data, &["--config", &config]);
+    gateway.operator().await; // whoever is answered has a gateway that is up
+    let second =
+        lockstep([Path::new("serve"), Path::new("--bind=127.0.0.1:0"), Path::new("--data-dir"), &data]);
+    let error = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{error}");
+    assert!(error.contains("another gateway uses this directory"), "{error}");
+    let made = lockstep([
+        Path::new("token"),
+        Path::new("new"),
+        Path::new("--role=viewer"),
+        Path::new("--data-dir"),
+        &data,
+    ]);
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    Client::connect(gateway.address(), &token).await.expect("the running gateway knows the token at once");
+    // a supervisor may signal the process and its group
+    gateway.send_sigterm();
+    assert!(gateway.terminate().await.success(), "two signals at once are one wish");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_refuses_a_data_directory_that_does_not_fit_in_one_clear_line() {
+    let (place, data, _) = directory_with_an_order("whatever").await;
+    let refused = |config: Option<&Path>, code: i32, named: &str| {
+        let mut arguments =
+            vec![Path::new("serve"), Path::new("--bind=127.0.0.1:0"), Path::new("--log=error")];
+        arguments.extend([Path::new("--data-dir"), &data]);
+        arguments.extend(config.into_iter().flat_map(|file| [Path::new("--config"), file]));
+        let output = lockstep(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{error}");
+        assert_eq!(error.trim().lines().count(), 1, "one clear line: {error}");
+        assert!(error.contains(named), "`{error}` does not name `{named}`");
+    };
+    let euros = place.path().join("euros.toml");
+    let text = format!("[[accounts]]\nid = \"{STOPPED}\"\ncurrency = \"EUR\"\n");
+    fs::write(&euros, text).expect("a writable folder");
+    refused(Some(&euros), 1, "was opened in USD");
+    let index = data.join("index.redb");
+    let bytes = fs::read(&index).expect("an index");
+    fs::write(&index, &bytes[..bytes.len() / 2]).expect("an index");
+    refused(None, 3, "delete it, it is built again");
+    fs::remove_file(&index).expect("an index");
+    assert!(Gateway::start(&data, &[]).terminate().await.success());
+}

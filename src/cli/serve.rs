@@ -9,7 +9,7 @@ use crate::{
         config::FeedSpec,
         control,
         host::{FileStorage, PrivateFiles, TokioRuntime},
-        runtime::{Rt, TaskKind},
+        runtime::{Rt, TaskKind, timeout},
         services::Services,
         tokens::OPERATOR_TOKEN,
     },
@@ -21,12 +21,19 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
+
+/// Signals that come so close together are one wish.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// The arguments. What is given here goes before the configuration file.
 #[derive(Debug, clap::Args)]
@@ -100,20 +107,28 @@ async fn process(options: ServeOptions, command: &ServeCommand) -> Result<(), Bo
     };
     let (shutdown, stopping) = oneshot::channel();
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    rt.spawn("signals", TaskKind::Session, Box::pin(watch(signals, shutdown)));
+    rt.spawn("signals", TaskKind::Session, Box::pin(watch(Arc::clone(&rt), signals, shutdown)));
     let (ready, is_ready) = oneshot::channel();
-    let announce = announce(Arc::clone(&rt), is_ready, directory.clone(), command.json);
+    let socket_is_ours = Arc::new(AtomicBool::new(false));
+    let announce =
+        announce(Arc::clone(&rt), is_ready, directory.clone(), command.json, Arc::clone(&socket_is_ours));
     rt.spawn("control", TaskKind::Session, Box::pin(announce));
-    let served = serve(rt, services, options, ready, stopping).await;
-    control::remove(directory);
+    let served = serve(Arc::clone(&rt), services, options, ready, stopping).await;
+    // the socket of a gateway that came up; of one that did not, the directory may be another's
+    if socket_is_ours.load(Ordering::Relaxed) {
+        control::remove(directory);
+    }
     Ok(served?)
 }
 
-/// The first signal drains, the second ends the process at once.
-async fn watch(mut signals: [Signal; 2], shutdown: oneshot::Sender<()>) {
+/// The first signal drains. A later one ends the process at once: somebody has lost patience. Supervisors
+/// and shells signal the process and its group, so what comes with the first means the same.
+async fn watch(rt: Rt, mut signals: [Signal; 2], shutdown: oneshot::Sender<()>) {
     next(&mut signals).await;
     // a process that is on its way out anyway has dropped its end
     let _ = shutdown.send(());
+    rt.sleep(SAME_SIGNAL).await;
+    while timeout(&rt, Duration::ZERO, next(&mut signals)).await.is_some() {}
     next(&mut signals).await;
     tracing::warn!("a second signal: ending at once");
     std::process::exit(USAGE.into());
@@ -128,10 +143,17 @@ async fn next([terminate, interrupt]: &mut [Signal; 2]) {
 }
 
 /// Says where the gateway is, once it is up, and then answers on the control socket.
-async fn announce(rt: Rt, ready: oneshot::Receiver<Ready>, directory: PathBuf, as_json: bool) {
+async fn announce(
+    rt: Rt,
+    ready: oneshot::Receiver<Ready>,
+    directory: PathBuf,
+    as_json: bool,
+    socket_is_ours: Arc<AtomicBool>,
+) {
     let Ok(Ready { address, tokens }) = ready.await else {
         return;
     };
+    socket_is_ours.store(true, Ordering::Relaxed);
     let text = announcement(&address, &directory.join(OPERATOR_TOKEN), as_json);
     // nobody may be reading
     let _ = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());

@@ -74,10 +74,15 @@ impl Gateway {
 
     /// SIGTERM, and the exit status.
     pub async fn terminate(mut self) -> ExitStatus {
+        self.send_sigterm();
+        self.ended(Duration::from_secs(30)).await
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn send_sigterm(&self) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill(1)");
         assert!(sent.success(), "the gateway is not running any more");
-        self.ended(Duration::from_secs(30)).await
     }
 
     async fn ended(&mut self, limit: Duration) -> ExitStatus {
