@@ -21,6 +21,8 @@ pub struct Plan {
     pub duration_ms: u64,
     pub gateway: GatewayPlan,
     pub network: NetworkPlan,
+    /// Whether the operator hears every tick, which makes many small commits, or asks for candles.
+    pub hears_ticks: bool,
     pub operator: Vec<Step>,
     pub viewer: Vec<Step>,
     pub faults: Vec<Fault>,
@@ -123,6 +125,12 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
     let stream = |subsystem: &str| Draw::new(seed, &format!("plan {name} {subsystem}"));
     let duration_ms = scenario.duration_s * 1_000;
     let mut knobs = stream("knobs");
+    let hears_ticks = stream("ticks").chance(300);
+    let mut operator =
+        steps(&scenario.operator, &scenario.topology.symbols, duration_ms, &mut stream("operator"));
+    if !hears_ticks {
+        look_first(&mut operator);
+    }
     Plan {
         scenario: name.clone(),
         seed,
@@ -133,7 +141,8 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         network: NetworkPlan {
             latency_ms: [Span(1, 2), Span(1, 10), Span(5, 60)][knobs.within(0..=2) as usize],
         },
-        operator: steps(&scenario.operator, &scenario.topology.symbols, duration_ms, &mut stream("operator")),
+        hears_ticks,
+        operator,
         viewer: steps(&scenario.viewer, &scenario.topology.symbols, duration_ms, &mut stream("viewer")),
         faults: faults(scenario, duration_ms, &mut stream("faults")),
     }
@@ -168,6 +177,23 @@ fn steps(workload: &Workload, symbols: &[String], duration_ms: u64, draw: &mut D
     }
     steps.sort_by_key(|step| step.at_ms);
     steps
+}
+
+/// Whoever hears no ticks looks at the market before placing an order.
+fn look_first(steps: &mut Vec<Step>) {
+    const BEFORE_MS: u64 = 300;
+    let looks: Vec<Step> = steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Place(Place { symbol, .. }) | Action::Preview(Place { symbol, .. }) => {
+                let at_ms = step.at_ms.saturating_sub(BEFORE_MS);
+                Some(Step { at_ms, action: Action::Candles { symbol: symbol.clone() } })
+            }
+            _ => None,
+        })
+        .collect();
+    steps.extend(looks);
+    steps.sort_by_key(|step| step.at_ms);
 }
 
 fn action(mix: &Mix, symbols: &[String], draw: &mut Draw) -> Option<Action> {

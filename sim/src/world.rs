@@ -76,6 +76,7 @@ impl World {
                 token_file,
                 gateway_disk: disk.clone(),
                 steps: steps.to_vec(),
+                hears_ticks: node == Node::Operator && plan.hears_ticks,
                 tracer: tracer.clone(),
                 coverage: coverage.clone(),
                 clock: Clock::new(start, 0),

@@ -56,6 +56,8 @@ pub struct Setup {
     pub token_file: &'static str,
     pub gateway_disk: Disk,
     pub steps: Vec<Step>,
+    /// Whether it subscribes to every tick.
+    pub hears_ticks: bool,
     pub tracer: Tracer,
     pub coverage: Coverage,
     pub clock: Clock,
@@ -191,7 +193,7 @@ impl Client {
         let session = Session { seq, resumed_from, recovered, head, told: Vec::new() };
         self.journal().sessions.push(session);
         self.link(r#"{"link":"connected"}"#);
-        if self.setup.node == Node::Operator {
+        if self.setup.hears_ticks {
             let params = json!({ "topics": ["market.price.tick"] });
             self.ask(Request { method: "feeds.subscribe".into(), params, ..Request::default() }, true);
         }
@@ -295,6 +297,9 @@ impl Client {
         let until_ns = self.now_ns() + again_in_ms.unwrap_or(0) * MILLI_NS;
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = &mut journal.requests[request];
+        if ok && entry.method == "feeds.getCandles" {
+            self.known.see_candles(&entry.params, &body);
+        }
         entry.answers.push(Answer { seq, ok, body });
         let Some(place) = self.open.iter().position(|o| o.request == request) else { return };
         if again_in_ms.is_some() {

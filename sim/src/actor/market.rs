@@ -49,6 +49,16 @@ impl Known {
         }
     }
 
+    /// Learns from an answer to `feeds.getCandles`: a candle closes at its last bid and knows the spread.
+    pub fn see_candles(&mut self, params: &Value, answer: &Value) {
+        let Some(symbol) = params["symbol"].as_str() else { return };
+        let Some(last) = answer["candles"].as_array().and_then(|candles| candles.last()) else { return };
+        let price = |key: &str| scaled(last[key].as_str()?, digits(symbol));
+        if let (Some(bid), Some(spread)) = (price("close"), price("spread")) {
+            self.quotes.insert(symbol.to_owned(), (bid, bid + spread));
+        }
+    }
+
     fn hear_fill(&mut self, fill: &Value) {
         let (Some(position), Some(order)) = (fill["positionId"].as_str(), fill["orderId"].as_str()) else {
             return;
