@@ -5,7 +5,7 @@
 //! that the plan describes and lets it happen; what happened is a `trace` and the clients' journals,
 //! together a `history`, and the `oracle`s judge it.
 
-#[cfg(not(madsim))]
+#[cfg(not(any(madsim, doc, doctest)))] // rustdoc is not handed the flags
 compile_error!("unset RUSTFLAGS: they replace `--cfg madsim` of .cargo/config.toml");
 
 pub mod command;
