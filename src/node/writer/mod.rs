@@ -312,11 +312,12 @@ impl Writer {
         let feed = mem::take(&mut self.outbox.feed);
         let ticked = mem::take(&mut self.outbox.ticked);
         let partials = ticked.into_iter().map(|id| (id, self.open_candles(id))).collect();
-        let replies = self.outbox.answer();
+        let answered = self.outbox.answer();
         if !(events.is_empty() && feed.is_empty()) {
             self.shared.hub.broadcast(Release { journal_offset: self.applied, events, feed, partials });
         }
-        self.services.probe.release(self.applied, count, replies);
+        let confirmed = self.outbox.confirm();
+        self.services.probe.release(self.applied, count, answered + confirmed);
         self.shadow.follow(records).await;
     }
 

@@ -34,9 +34,9 @@ impl Outbox {
         !(self.replies.is_empty() && self.answers.is_empty() && self.entered.is_empty())
     }
 
-    /// Sends every answer; returns how many there were.
+    /// Answers who asked for something; returns how many there were.
     pub fn answer(&mut self) -> usize {
-        let count = self.replies.len() + self.answers.len() + self.entered.len();
+        let count = self.replies.len() + self.answers.len();
         // a caller that has gone away misses its answer, nothing else
         for (reply, result) in self.replies.drain(..) {
             let _ = reply.send(result);
@@ -44,6 +44,13 @@ impl Outbox {
         for (reply, result) in self.answers.drain(..) {
             let _ = reply.send(result);
         }
+        count
+    }
+
+    /// Tells the node that its inputs have entered; returns how many there were. It comes after the
+    /// events have left, because a drain that is confirmed ends the sessions that are to be told of it.
+    pub fn confirm(&mut self) -> usize {
+        let count = self.entered.len();
         for (reply, offset) in self.entered.drain(..) {
             let _ = reply.send(Ok(offset));
         }
