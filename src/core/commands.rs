@@ -68,6 +68,9 @@ impl Engine {
             None => usize::MAX, // global commands do not look at it
         };
         let started = match &command.body {
+            CommandBody::Place(order) if command.overtaken => {
+                Err(Box::new(self.refuse_overtaken(account, &actor, order, out)))
+            }
             CommandBody::Place(order) => {
                 let used = command.prior.is_some();
                 self.place(now, account, &actor, order, used, out)
@@ -112,6 +115,36 @@ impl Engine {
             }
             None => Err(Box::new(self.deny(index, intent, order, assessment.violations, out))),
         }
+    }
+
+    /// Whoever sent a cancel after this order does not want it started (RK05).
+    fn refuse_overtaken(
+        &mut self,
+        index: usize,
+        actor: &Actor,
+        order: &PlaceOrder,
+        out: &mut Outputs,
+    ) -> Refusal {
+        const REASON: &str = "CANCELED_BEFORE_START";
+        let message = "a cancel that was sent after this order went before it: the order was not started";
+        let (params, reason) = (place_params(order), order.reason.clone());
+        let request = Request { symbol: &order.symbol, action: "place", params, reason };
+        let intent_id = self.intend(index, actor, request, out);
+        out.marks.push(Mark::OrderOvertaken);
+        out.events.push(
+            TradeRejected {
+                intent_id,
+                order_id: None,
+                client_order_id: order.client_order_id.clone(),
+                account_id: order.account.clone(),
+                by: "gateway".to_owned(),
+                code: REASON.to_owned(),
+                reason: message.to_owned(),
+                violations: Vec::new(),
+            }
+            .into(),
+        );
+        Refusal::new(ErrorCode::Conflict, REASON, message).with("intentId", intent_id.to_string())
     }
 
     pub(super) fn intend(

@@ -17,7 +17,14 @@ use crate::domain::{
     order::Origin,
     time::UnixNanos,
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// How long a caller waits for an answer that does not come with the command's own step.
@@ -51,6 +58,8 @@ pub struct Handle {
 /// What the writer and all handles have in common.
 pub(super) struct Shared {
     pub rt: Rt,
+    /// Commands that were sent.
+    pub arrivals: AtomicU64,
     pub epoch: Epoch,
     pub clock: Arc<Clock>,
     pub hub: Hub,
@@ -66,6 +75,7 @@ impl Handle {
     /// `TIMEOUT` after 5 s and `INTERNAL_ERROR` `JOURNAL_UNAVAILABLE` after a failed commit, both
     /// with `details.outcome`.
     pub async fn command(&self, request: CommandRequest) -> Result<Response, Refusal> {
+        let arrival = self.shared.arrivals.fetch_add(1, Ordering::Relaxed);
         let prior = match &request.body {
             CommandBody::Place(place) => match &place.client_order_id {
                 Some(id) => self.prior_order(place.account.clone(), id.clone()).await?,
@@ -80,7 +90,7 @@ impl Handle {
             CommandBody::Place(_) | CommandBody::Resume(_) => &self.lanes.commands,
         };
         let (reply, answer) = oneshot::channel();
-        enter(lane, Request::Command { request: Box::new(request), prior, reply })?;
+        enter(lane, Request::Command { request: Box::new(request), arrival, prior, reply })?;
         self.wait(answer, "may_have_executed").await
     }
 

@@ -26,6 +26,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub(super) enum Request {
     Command {
         request: Box<CommandRequest>,
+        /// When it was sent, counted in commands.
+        arrival: u64,
         prior: Option<OrderId>,
         reply: Reply<Response>,
     },

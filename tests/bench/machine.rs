@@ -70,6 +70,7 @@ fn command(id: u64, body: CommandBody) -> Input {
         origin: Origin::User,
         idempotency: None,
         prior: None,
+        overtaken: false,
         body,
     }))
 }

@@ -214,7 +214,8 @@ impl Rig {
         let idempotency = idempotency
             .map(|(key, print)| Idempotency { key: key.to_owned(), fingerprint: print.to_owned() });
         let principal = principal.to_owned();
-        let command = Command { id, principal, origin: Origin::User, idempotency, prior: None, body };
+        let command =
+            Command { id, principal, origin: Origin::User, idempotency, prior: None, overtaken: false, body };
         let out = self.step(&Input::Command(Box::new(command)));
         let mut replies = out.replies.into_iter().filter(|r| r.command == id);
         let reply = replies.next();

@@ -197,6 +197,7 @@ fn rk02_a_client_order_id_serves_once_for_ever() {
         origin: Origin::User,
         idempotency: None,
         prior: Some(OrderId(1)),
+        overtaken: false,
         body: CommandBody::Place(buy("EURUSD", "0.01").named("ancient").into()),
     };
     let out = rig.step(&Input::Command(Box::new(place)));
@@ -376,6 +377,7 @@ fn rk05_a_global_stop_covers_every_account_and_origin_and_survives_a_restart() {
             origin,
             idempotency: None,
             prior: None,
+            overtaken: false,
             body: CommandBody::Place(buy("EURUSD", "0.01").into()),
         })));
         assert_eq!(

@@ -440,6 +440,7 @@ pub fn wild_input() -> BoxedStrategy<(i64, Input)> {
                 origin: Origin::User,
                 idempotency: idempotency.map(|(key, fingerprint)| Idempotency { key, fingerprint }),
                 prior: (prior && id % 7 == 0).then_some(OrderId(id)),
+                overtaken: prior && id % 7 == 1,
                 body,
             }))
         });

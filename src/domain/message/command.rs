@@ -20,6 +20,9 @@ pub struct Command {
     pub idempotency: Option<Idempotency>,
     /// The order that already bears this client order id and is older than the engine remembers.
     pub prior: Option<OrderId>,
+    /// Places only: a cancel that was sent later, and concerns this order, went before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overtaken: bool,
     pub body: CommandBody,
 }
 

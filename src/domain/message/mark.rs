@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     OrderDenied,
+    /// A cancel that was sent later went before an order.
+    OrderOvertaken,
     OrderRejected,
     /// An event that the order's transition table does not allow (OR01); an alarm.
     IllegalTransition,

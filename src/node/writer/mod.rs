@@ -6,6 +6,7 @@
 
 mod alarm;
 mod outbox;
+mod overtaking;
 mod recovery;
 mod shadow;
 mod start;
@@ -15,7 +16,9 @@ mod tests;
 
 pub(crate) use start::{Ended, Node, start};
 
-use self::{alarm::Alarm, outbox::Outbox, recovery::FailedCommit, shadow::ShadowTask};
+use self::{
+    alarm::Alarm, outbox::Outbox, overtaking::Overtaking, recovery::FailedCommit, shadow::ShadowTask,
+};
 use super::{
     handle::{CommandRequest, Response, Shared, journal_unavailable},
     hub::{OpenCandles, Release},
@@ -30,7 +33,7 @@ use crate::{
         id::{CommandId, OrderId},
         instrument::InstrumentId,
         market::Timeframe,
-        message::{Answer, Command, Event, FeedEvent, Input, Outputs, Query},
+        message::{Answer, Command, CommandBody, Event, FeedEvent, Input, Outputs, Query},
         time::UnixNanos,
     },
     machine::Machine,
@@ -73,6 +76,7 @@ pub(crate) struct Writer {
     outbox: Outbox,
     /// Commands without a final answer, by offset.
     unanswered: BTreeMap<u64, Reply<Response>>,
+    overtaking: Overtaking,
     /// Rows of a replay that a failed commit lost; they enter again, before all others.
     again: VecDeque<MarketInput>,
     /// What the journal says about the clock; `None`: not known.
@@ -170,8 +174,8 @@ impl Writer {
     fn apply(&mut self, entry: Entry) {
         match entry {
             Entry::Market(market) => self.apply_market(market),
-            Entry::Request(Request::Command { request, prior, reply }) => {
-                self.apply_command(*request, prior, reply);
+            Entry::Request(Request::Command { request, arrival, prior, reply }) => {
+                self.apply_command(*request, arrival, prior, reply);
             }
             Entry::Request(Request::Query { query, reply }) => {
                 let (now, cursor) = (self.shared.clock.read().now, self.cursor());
@@ -202,12 +206,26 @@ impl Writer {
         }
     }
 
-    fn apply_command(&mut self, request: CommandRequest, prior: Option<OrderId>, reply: Reply<Response>) {
+    fn apply_command(
+        &mut self,
+        request: CommandRequest,
+        arrival: u64,
+        prior: Option<OrderId>,
+        reply: Reply<Response>,
+    ) {
         let now = self.read_clock();
         let id = CommandId(self.applied + 1);
         let CommandRequest { principal, origin, idempotency, body } = request;
         self.unanswered.insert(id.0, reply);
-        let command = Command { id, principal, origin, idempotency, prior, body };
+        let overtaken = match &body {
+            CommandBody::Place(order) => self.overtaking.overtook(arrival, order),
+            CommandBody::Cancel(cancel) => {
+                self.overtaking.canceled(arrival, self.shared.rt.mono(), cancel);
+                false
+            }
+            _ => false,
+        };
+        let command = Command { id, principal, origin, idempotency, prior, overtaken, body };
         self.step(now, Input::Command(Box::new(command)));
         if self.unanswered.len() > UNANSWERED_MAX {
             self.unanswered.retain(|_, reply| !reply.is_closed());

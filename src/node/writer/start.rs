@@ -1,6 +1,6 @@
 //! From an opened journal to a running writer.
 
-use super::{Writer, WriterError, alarm::Alarm, outbox::Outbox, shadow::ShadowTask};
+use super::{Writer, WriterError, alarm::Alarm, outbox::Outbox, overtaking::Overtaking, shadow::ShadowTask};
 use crate::{
     domain::{instrument::Instrument, message::Outputs},
     node::{
@@ -16,7 +16,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -82,6 +82,7 @@ pub(crate) fn start(
     }));
     let shared = Arc::new(Shared {
         rt: rt.clone(),
+        arrivals: AtomicU64::new(0),
         epoch,
         clock: Arc::new(clock),
         hub: Hub::default(),
@@ -103,6 +104,7 @@ pub(crate) fn start(
         held_since_ns: None,
         outbox: Outbox::default(),
         unanswered: BTreeMap::new(),
+        overtaking: Overtaking::default(),
         again: VecDeque::new(),
         // a journal's first record is the configuration; of an older one, what it says is not known
         clock_suspect: (head == 0).then_some(false),

@@ -174,6 +174,7 @@ fn at(offset: u64, body: CommandBody) -> Input {
         origin: Origin::User,
         idempotency: None,
         prior: None::<OrderId>,
+        overtaken: false,
         body,
     };
     Input::Command(Box::new(command))

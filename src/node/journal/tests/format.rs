@@ -129,7 +129,15 @@ fn command() -> impl Strategy<Value = Input> {
     (any::<u64>(), text(), origins, idempotency, option::of(any::<u64>().prop_map(OrderId)), body()).prop_map(
         |(id, principal, origin, idempotency, prior, body)| {
             let id = CommandId(id);
-            Input::Command(Box::new(Command { id, principal, origin, idempotency, prior, body }))
+            Input::Command(Box::new(Command {
+                id,
+                principal,
+                origin,
+                idempotency,
+                prior,
+                overtaken: id.0 % 2 == 1,
+                body,
+            }))
         },
     )
 }

@@ -8,8 +8,8 @@ use crate::{
         instrument::{InstrumentId, Price},
         market::Timeframe,
         message::{
-            Answer, CommandBody, EmergencyStop, GatewayState, Input, PlaceOrder, Query, Refusal, StopAction,
-            StopScope,
+            Answer, CancelOrders, CancelTarget, CommandBody, EmergencyStop, GatewayState, Input, PlaceOrder,
+            Query, Refusal, StopAction, StopScope,
         },
         order::{OrderType, Origin, Side, TimeInForce},
     },
@@ -133,6 +133,12 @@ impl Bench {
             reason: "a test".into(),
         }))
         .await
+    }
+
+    /// Cancels everything of the account.
+    pub async fn cancel_all(&self) -> Result<Response, Refusal> {
+        let target = CancelTarget::All { symbol: None };
+        self.command(CommandBody::Cancel(CancelOrders { account: account(), target })).await
     }
 
     async fn command(&self, body: CommandBody) -> Result<Response, Refusal> {

@@ -46,6 +46,20 @@ async fn gw08_an_order_is_durable_before_it_is_answered() {
 }
 
 #[tokio::test]
+async fn rk05_a_cancel_that_overtakes_an_order_keeps_it_from_starting() {
+    let memory = Memory::default();
+    let bench = Bench::start(&memory).await;
+    bench.price(5_000_000).await;
+    // both wait when the writer looks: the order was sent first, the cancel has the faster lane
+    let (order, cancel) = tokio::join!(biased; bench.buy(), bench.cancel_all());
+    cancel.expect("there is nothing to cancel yet");
+    let refused = order.expect_err("nobody wants it any more");
+    assert_eq!((refused.code, refused.reason()), (ErrorCode::Conflict, "CANCELED_BEFORE_START"));
+    assert_eq!(bench.positions().await, 0);
+    bench.buy().await.expect("what is sent after the cancel is wanted");
+}
+
+#[tokio::test]
 async fn lv04_a_drain_leaves_a_snapshot_at_the_head_and_a_restart_goes_on() {
     let memory = Memory::default();
     let bench = Bench::start(&memory).await;
