@@ -11,6 +11,7 @@ compile_error!("unset RUSTFLAGS: they replace `--cfg madsim` of .cargo/config.to
 pub mod command;
 pub mod outcome;
 pub mod plan;
+pub mod recording;
 pub mod run;
 pub mod scenario;
 

@@ -83,7 +83,7 @@ fn run_on_thread(plan: Plan, limit: Duration) -> Report {
 
 /// Builds all globals of the process in a throw-away world: what is seeded lazily would otherwise draw
 /// from whichever world comes first.
-fn prime() {
+pub(crate) fn prime() {
     static PRIMED: std::sync::Once = std::sync::Once::new();
     PRIMED.call_once(|| {
         let scenario = toml::from_str(PRIMING).expect("a valid scenario");

@@ -1,6 +1,8 @@
 //! Whole worlds, a few seeds of each scenario: they end well, and equal seeds give equal bytes.
 //! `cargo sim sweep` and `cargo sim check` do the same with many.
 
+mod dt04;
+
 use lockstep_sim::{
     outcome::Outcome,
     plan::{Plan, plan},

@@ -118,7 +118,8 @@ impl Run {
     fn step(&mut self, at: UnixNanos, input: &Input, watch: &mut dyn FnMut(&Outputs)) {
         if !self.configured {
             self.configured = true;
-            self.apply(at, &Input::Config(Box::new(self.config.clone())), watch);
+            // just before the first row, as a replaying gateway configures itself
+            self.apply(at.plus(-1), &Input::Config(Box::new(self.config.clone())), watch);
         }
         let first = self.period.map_or(at, |(first, _)| first);
         self.period = Some((first, at));

@@ -156,7 +156,10 @@ impl Refusal {
         };
         let list = serde_json::to_value(violations).unwrap_or_default();
         let mut refusal = Self::new(code, reason, message).with("violations", list);
-        refusal.retryable = matches!(code, ErrorCode::MarketClosed | ErrorCode::ConnectorUnavailable);
+        let waits_for_a_quote =
+            first.is_some_and(|v| matches!(v.code, ViolationCode::QuoteMissing | ViolationCode::QuoteStale));
+        refusal.retryable =
+            waits_for_a_quote || matches!(code, ErrorCode::MarketClosed | ErrorCode::ConnectorUnavailable);
         refusal
     }
 }
