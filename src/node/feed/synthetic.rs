@@ -34,7 +34,8 @@ impl Synthetic {
 
     /// Quotes until the writer is gone or no market ever opens again.
     pub async fn run(mut self, context: &FeedContext) {
-        let mut after = context.clock.read().now;
+        // the last seconds are made up for at once: who connects right after the start meets a quote
+        let mut after = context.clock.read().now.plus(-BEHIND_MAX_NS);
         let mut waiting = BTreeMap::new();
         while let Some((at, id, quote)) = self.feed.next(after) {
             let now = context.clock.read().now;
