@@ -15,7 +15,8 @@ use crate::{
 use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc::error::TrySendError;
 
-/// Quotes further behind than this are not made up for, as after a suspended machine.
+/// Quotes further behind than this are not made up for, as after a suspended machine. Those of the
+/// last seconds are: at the start every open market has a quote as soon as somebody connects.
 const BEHIND_MAX_NS: i64 = 5 * SECOND_NS;
 
 /// A synthetic market.
@@ -34,12 +35,14 @@ impl Synthetic {
 
     /// Quotes until the writer is gone or no market ever opens again.
     pub async fn run(mut self, context: &FeedContext) {
-        // the last seconds are made up for at once: who connects right after the start meets a quote
         let mut after = context.clock.read().now.plus(-BEHIND_MAX_NS);
         let mut waiting = BTreeMap::new();
         while let Some((at, id, quote)) = self.feed.next(after) {
-            let now = context.clock.read().now;
-            context.rt.sleep(until(now, at)).await;
+            let ahead = until(context.clock.read().now, at);
+            // even a sleep of nothing takes a tick of the timer, and those that are due come in a row
+            if !ahead.is_zero() {
+                context.rt.sleep(ahead).await;
+            }
             if waiting.insert(id, quote).is_some() {
                 context.board.lock().conflated += 1;
             }
