@@ -371,14 +371,17 @@ async fn a_gateway_refuses_a_data_directory_that_does_not_fit_in_one_clear_line(
         assert_eq!(error.trim().lines().count(), 1, "one clear line: {error}");
         assert!(error.contains(named), "`{error}` does not name `{named}`");
     };
+    let config = place.path().join("lockstep.toml");
+    let dollars = fs::read_to_string(&config).expect("its configuration");
     let euros = place.path().join("euros.toml");
-    let text = format!("[[accounts]]\nid = \"{STOPPED}\"\ncurrency = \"EUR\"\n");
-    fs::write(&euros, text).expect("a writable folder");
+    fs::write(&euros, dollars.replace("USD", "EUR")).expect("a writable folder");
     refused(Some(&euros), 1, "was opened in USD");
+    refused(None, 1, "has a history in this data directory");
     let index = data.join("index.redb");
     let bytes = fs::read(&index).expect("an index");
     fs::write(&index, &bytes[..bytes.len() / 2]).expect("an index");
-    refused(None, 3, "delete it, it is built again");
+    refused(Some(&config), 3, "delete it, it is built again");
     fs::remove_file(&index).expect("an index");
-    assert!(Gateway::start(&data, &[]).terminate().await.success());
+    let config = config.to_str().expect("a UTF-8 path");
+    assert!(Gateway::start(&data, &["--config", config]).terminate().await.success());
 }

@@ -7,6 +7,7 @@ use crate::domain::{
     instrument::{Instrument, InstrumentError},
     money::Currency,
     order::Stop,
+    rates::Rates,
 };
 use crate::strategy::{Native, StrategyError};
 use rust_decimal::Decimal;
@@ -34,6 +35,11 @@ pub enum ConfigError {
     Account { account: AccountId, problem: String },
     #[error("strategy `{name}`: {problem}")]
     StrategySetup { name: String, problem: String },
+    #[error(
+        "account `{0}` has a history in this data directory: keep it in the configuration, or use another \
+         data directory"
+    )]
+    AccountRemoved(AccountId),
     #[error(
         "account `{account}` was opened in {was} and cannot become one in {now}: keep the currency, or give \
          the new account its own id"
@@ -68,6 +74,10 @@ pub fn check_config(config: &Config) -> Result<(), ConfigError> {
 /// Checks what a configuration changes of the one in force: balances, prices and volumes that are stored
 /// must keep their meaning.
 pub fn check_change(known: &Config, config: &Config) -> Result<(), ConfigError> {
+    let listed = |id: &AccountId| config.accounts.iter().any(|account| account.id == *id);
+    if let Some(gone) = known.accounts.iter().find(|account| !listed(&account.id)) {
+        return Err(ConfigError::AccountRemoved(gone.id.clone()));
+    }
     for account in &config.accounts {
         let before = known.accounts.iter().find(|before| before.id == account.id);
         if let Some(before) = before.filter(|before| before.currency != account.currency) {
@@ -119,6 +129,19 @@ fn check_accounts(config: &Config) -> Result<(), ConfigError> {
         }
         if account.deposit.is_sign_negative() || account.commission_per_lot.is_sign_negative() {
             return problem("deposit and commission_per_lot must not be negative".to_owned());
+        }
+        let rates = Rates::new(&config.instruments);
+        let stranded = config.instruments.iter().find(|instrument| {
+            let trades =
+                account.allowed_symbols.is_empty() || account.allowed_symbols.contains(&instrument.symbol);
+            trades && !rates.connects(instrument.quote_currency, account.currency)
+        });
+        if let Some(Instrument { symbol, quote_currency, .. }) = stranded {
+            let own = account.currency;
+            return problem(format!(
+                "no instrument converts {quote_currency} of {symbol} into the account's {own}: \
+                 choose another currency, or allowed_symbols without {symbol}"
+            ));
         }
         for symbol in &account.allowed_symbols {
             if !config.instruments.iter().any(|i| i.symbol == *symbol) {
@@ -193,6 +216,16 @@ mod tests {
     }
 
     #[test]
+    fn ac02_an_account_in_a_currency_that_nothing_converts_to_is_refused() {
+        for (code, refused) in [("EUR", false), ("JPY", false), ("CHF", true)] {
+            let checked = check_config(&config(Currency::new(code).expect("a code")));
+            let told = checked.as_ref().map_or_else(ToString::to_string, |()| String::new());
+            assert_eq!(told.contains("no instrument converts"), refused, "{code}: {told}");
+            assert_eq!(checked.is_err(), refused, "{code}");
+        }
+    }
+
+    #[test]
     fn dm04_a_change_keeps_the_meaning_of_what_is_stored() {
         let known = config(Currency::USD);
         let euro = Currency::new("EUR").expect("a code");
@@ -200,7 +233,12 @@ mod tests {
         other.accounts[0].leverage = 30;
         assert_eq!(check_change(&known, &other), Ok(()));
         other.accounts.clear();
-        assert_eq!(check_change(&known, &other), Ok(()));
+        let removed = ConfigError::AccountRemoved(known.accounts[0].id.clone());
+        assert_eq!(
+            check_change(&known, &other),
+            Err(removed),
+            "its positions would have nobody to close them"
+        );
         let refused = check_change(&known, &config(euro)).expect_err("10000 USD are not 10000 EUR");
         assert!(refused.to_string().contains("`main` was opened in USD"), "{refused}");
         let mut moved = config(Currency::USD);

@@ -72,6 +72,11 @@ impl Rates {
         Self { routes }
     }
 
+    /// Whether there is a way at all.
+    pub fn connects(&self, from: Currency, to: Currency) -> bool {
+        from == to || self.routes.contains_key(&(from, to))
+    }
+
     /// The rate by present quotes. `None` if there is no way or a quote on it is missing.
     pub fn rate(
         &self,

@@ -92,9 +92,6 @@ fn ac02_without_a_rate_new_risk_is_denied_and_nothing_else() {
     rig.quote("USDJPY", "150.000", "150.100");
     let id = rig.open(buy("EURUSD", "0.10"));
     rig.close(id).expect("closed");
-    let mut franc = Rig::with(in_currency("CHF", "1000"));
-    franc.quote("EURUSD", "1.10000", "1.10010");
-    assert_eq!(franc.denied(buy("EURUSD", "0.10")), ["CONVERSION_RATE_MISSING"], "no way at all");
 }
 
 /// Margin that an order takes, and that it does not float.

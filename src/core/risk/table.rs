@@ -178,7 +178,11 @@ fn quote_seen(f: &Facts<'_>) -> Verdict {
 
 fn quote_fresh(f: &Facts<'_>) -> Verdict {
     if f.around.clock_suspect && !f.is_reduction() {
-        return fail(Code::QuoteStale, "the clock jumped: no new risk until it is trustworthy again");
+        return fail(
+            Code::QuoteStale,
+            "the wall clock left the process's own by more than a second: no new risk until they agree; if the \
+             wall clock is right, restart the gateway",
+        );
     }
     let max_ms = f.around.setup.config.quote_max_age_ms;
     if max_ms == 0 || f.around.ended {
