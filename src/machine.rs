@@ -6,7 +6,7 @@ use crate::domain::{
     id::AccountId,
     instrument::InstrumentId,
     market::{Bar, Quote},
-    message::{Answer, ErrorCode, Input, Mark, Outputs, Query, Refusal},
+    message::{Answer, ErrorCode, Input, Mark, Outputs, Query, Refusal, VenueRequest},
     money::Money,
     time::UnixNanos,
 };
@@ -56,6 +56,9 @@ pub struct Machine {
     output_hash: [u8; 32],
     #[serde(skip)]
     reports: VenueOut,
+    /// Requests to venues outside of the machine, until the step ends.
+    #[serde(skip)]
+    outgoing: Vec<VenueRequest>,
 }
 
 impl Default for Machine {
@@ -66,7 +69,10 @@ impl Default for Machine {
 
 impl Machine {
     /// Version of `encode`'s format.
-    pub const STATE_VERSION: u32 = 1;
+    pub const STATE_VERSION: u32 = 2;
+
+    /// The oldest version that `decode` still reads: what it lacks has its default.
+    const OLDEST_STATE_VERSION: u32 = 1;
 
     /// An empty machine; its first input must be the configuration.
     pub fn new() -> Self {
@@ -79,6 +85,7 @@ impl Machine {
             bars: 0,
             output_hash: [0; 32],
             reports: VenueOut::default(),
+            outgoing: Vec::new(),
         }
     }
 
@@ -107,6 +114,7 @@ impl Machine {
             self.fire_deadlines(now, out);
             self.dispatch(now, input, out, &mut watch);
         }
+        out.venue.append(&mut self.outgoing);
         self.seal(out);
     }
 
@@ -119,6 +127,7 @@ impl Machine {
             }
             Input::Bar(bar) => self.bar(now, bar, out, watch),
             Input::Command(command) => self.apply(now, EngineInput::Command(command), out),
+            Input::Link(link) => self.apply(now, EngineInput::Link(link), out),
             Input::ClockSuspect { suspect } => self.apply(now, EngineInput::ClockSuspect(*suspect), out),
             Input::EndOfData => {
                 self.venue.end_of_data(now, &mut self.reports);
@@ -133,10 +142,15 @@ impl Machine {
         if self.config.as_ref() == Some(config) {
             return;
         }
+        self.take_into_force(now, config, out);
+        self.carry_out(now, out);
+    }
+
+    fn take_into_force(&mut self, now: UnixNanos, config: &Config, out: &mut Outputs) {
         let setup = Arc::new(Setup::new(config.clone()));
         self.config = Some(config.clone());
         self.venue.configure(&setup, now);
-        self.apply(now, EngineInput::Configure(setup), out);
+        self.engine.apply(now, EngineInput::Configure(setup), out);
     }
 
     fn fire_deadlines(&mut self, now: UnixNanos, out: &mut Outputs) {
@@ -196,8 +210,15 @@ impl Machine {
     /// Carries requests to the paper venue and its reports to the engine until there are none.
     fn carry_out(&mut self, now: UnixNanos, out: &mut Outputs) {
         loop {
+            if let Some(config) = self.engine.take_wanted_config() {
+                self.take_into_force(now, &config, out);
+            }
             for request in std::mem::take(&mut out.venue) {
-                self.venue.request(now, &request, &mut self.reports);
+                if self.venue.serves(request.account()) {
+                    self.venue.request(now, &request, &mut self.reports);
+                } else {
+                    self.outgoing.push(request);
+                }
             }
             let reports = std::mem::take(&mut self.reports.reports);
             for report in &reports {
@@ -276,7 +297,7 @@ impl Machine {
 
     /// Reads what `encode` wrote.
     pub fn decode(version: u32, bytes: &[u8]) -> Result<Self, StateError> {
-        if version != Self::STATE_VERSION {
+        if !(Self::OLDEST_STATE_VERSION..=Self::STATE_VERSION).contains(&version) {
             return Err(StateError::Version { found: version, expected: Self::STATE_VERSION });
         }
         let mut machine: Self =
@@ -330,4 +351,4 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// Alarms: marks that must never fire.
-pub const ALARMS: &[Mark] = &[Mark::IllegalTransition, Mark::OrphanReport];
+pub const ALARMS: &[Mark] = &[Mark::IllegalTransition, Mark::OrphanReport, Mark::ResolvedContradicted];

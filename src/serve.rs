@@ -17,7 +17,7 @@ use crate::{
         services::Services,
         status::NodeState,
         tokens::{TokenError, TokenStore},
-        writer::{self, Ended, Node, WriterError},
+        writer::{self, Ended, NoVenues, Node, Start, WriterError},
     },
 };
 use std::{fmt, io, sync::Arc, time::Duration};
@@ -152,7 +152,16 @@ pub async fn serve(
     let feed = Feed::open(&rt, feed_options, &config, &opened.machine).await?;
     let clock = feed.clock(&rt, &opened.machine);
     let instruments = config.instruments.clone().into();
-    let mut node = writer::start(&rt, services, opened, options.journal, clock, feed.kind(), instruments);
+    let start = Start {
+        services,
+        opened,
+        journal_options: options.journal,
+        clock,
+        feed_kind: feed.kind(),
+        instruments,
+        outlet: Arc::new(NoVenues),
+    };
+    let mut node = writer::start(&rt, start);
     configure(&rt, &mut node, (!configured).then_some(config)).await?;
 
     let mut running = Running::start(&rt, &node, feed, settings(&options.config.gateway), listener, &tokens);

@@ -276,6 +276,8 @@ fn configure(arguments: &Arguments, base: Config, mut strategy: StrategyConfig) 
         commission_per_lot: Decimal::ZERO,
         allowed_symbols: Vec::new(),
         limits: Limits::default(),
+        link: None,
+        added: false,
     });
     strategy.account = account.id.clone();
     Config {

@@ -121,7 +121,7 @@ impl TradeLog {
                     FillReason::TakeProfit => ExitReason::TakeProfit,
                     FillReason::StopOut => ExitReason::StopOut,
                     FillReason::Order if ending => ExitReason::EndOfData,
-                    FillReason::Order => ExitReason::Signal,
+                    FillReason::Order | FillReason::Reconciled | FillReason::Resolved => ExitReason::Signal,
                 },
                 commission,
                 swap: swaps.map(|entry| entry.amount).sum(),

@@ -1,12 +1,14 @@
 //! An account as the engine keeps it, from what it asked and what the venue reported.
 
+use super::link::Session;
 use super::market::Market;
+use super::rate_limit::RateLimit;
 use crate::domain::config::Setup;
 use crate::domain::{
     account::{AccountConfig, LinkStatus},
     exposure::{Exposure, Marks},
-    id::{AccountId, AlertId, ClientOrderId, EntryId, IntentId, OrderId, PositionId},
-    instrument::InstrumentId,
+    id::{AccountId, AlertId, ClientOrderId, EntryId, FillId, IntentId, OrderId, PositionId},
+    instrument::{InstrumentId, Price, Volume},
     margin::{margin, margin_rate},
     market::Quote,
     message::PositionView,
@@ -26,6 +28,9 @@ pub(crate) struct OrderRecord {
     pub fills: Vec<Fill>,
     /// Which strategy gave it, if one did.
     pub strategy: Option<usize>,
+    /// An operator said what became of it; what the venue says later is compared with that (LV03).
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub resolved: bool,
 }
 
 /// The day that daily limits look at (RK04).
@@ -59,6 +64,13 @@ pub(crate) struct Account {
     pub intents: BTreeMap<IntentId, OrderId>,
     pub day: Day,
     pub loss_latch: Option<LossLatch>,
+    #[serde(default)]
+    pub session: Session,
+    /// Why the venue refused new terms, until whoever asked for them is answered.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub modify_refused: BTreeMap<IntentId, String>,
+    #[serde(default)]
+    pub trade_rate: RateLimit,
     pub last_fill: u64,
     last_order: u64,
     last_intent: u64,
@@ -70,8 +82,8 @@ impl Account {
     /// An account without money or history.
     pub(crate) fn new(config: AccountConfig) -> Self {
         Self {
+            link: if config.is_paper() { LinkStatus::Connected } else { LinkStatus::Disconnected },
             config,
-            link: LinkStatus::Connected,
             balance: Money::ZERO,
             exposure: Exposure::default(),
             positions: BTreeMap::new(),
@@ -81,6 +93,9 @@ impl Account {
             intents: BTreeMap::new(),
             day: Day::default(),
             loss_latch: None,
+            session: Session::default(),
+            modify_refused: BTreeMap::new(),
+            trade_rate: RateLimit::default(),
             last_fill: 0,
             last_order: 0,
             last_intent: 0,
@@ -111,6 +126,11 @@ impl Account {
     pub(crate) fn next_alert(&mut self) -> AlertId {
         self.last_alert += 1;
         AlertId(self.last_alert)
+    }
+
+    /// Whether its venue can be asked for anything.
+    pub(crate) const fn is_reachable(&self) -> bool {
+        matches!(self.link, LinkStatus::Connected | LinkStatus::Reconciling)
     }
 
     /// Balance plus floating profit and loss (AC01; no credit and no swap yet).
@@ -148,13 +168,16 @@ impl Account {
             .sum()
     }
 
-    fn margin_for(
-        &self,
-        order: &Order,
-        price: crate::domain::instrument::Price,
-        setup: &Setup,
-        market: &Market,
-    ) -> Option<Money> {
+    /// Margin that an opening order takes while it works.
+    pub(crate) fn reserved_for(&self, order: &Order, setup: &Setup, market: &Market) -> Money {
+        if order.position.is_some() {
+            return Money::ZERO;
+        }
+        let price = order.price.or(order.reference_price);
+        price.and_then(|price| self.margin_for(order, price, setup, market)).unwrap_or(Money::ZERO)
+    }
+
+    fn margin_for(&self, order: &Order, price: Price, setup: &Setup, market: &Market) -> Option<Money> {
         let instrument = setup.instrument(order.instrument);
         let quote = |id: InstrumentId| market.last_quote(id);
         let currency = self.config.currency;
@@ -178,8 +201,25 @@ impl Account {
     /// One position's floating profit, posted by itself.
     pub(crate) fn floating_of(&self, position: &Position, setup: &Setup, market: &Market) -> Money {
         let Some(quote) = market.last_quote(position.instrument) else { return Money::ZERO };
-        let instrument = setup.instrument(position.instrument);
-        let exact = position.profit_at(position.closing_price(quote), instrument);
+        self.realized(position, position.volume, position.closing_price(quote), setup, market)
+    }
+
+    /// What closing a part of a position at a price brings, by present rates.
+    pub(crate) fn realized(
+        &self,
+        position: &Position,
+        volume: Volume,
+        price: Price,
+        setup: &Setup,
+        market: &Market,
+    ) -> Money {
+        let part = Position {
+            volume,
+            averaged: position.averaged.map(|_| position.cost_of(volume)),
+            ..position.clone()
+        };
+        let instrument = setup.instrument(part.instrument);
+        let exact = part.profit_at(price, instrument);
         let conversion = Conversion::of_sign(exact.0.is_sign_negative());
         let quotes = |id: InstrumentId| -> Option<Quote> { market.last_quote(id) };
         let currency = self.config.currency;
@@ -187,6 +227,22 @@ impl Account {
             .rates
             .rate(instrument.quote_currency, currency, conversion, setup.instruments(), quotes)
             .map_or(Money::ZERO, |rate| rate.apply(exact).post(currency, Rounding::HalfAway))
+    }
+
+    /// The margin that a volume of an instrument takes by our own count; venues do not tell theirs.
+    pub(crate) fn margin_of(
+        &self,
+        instrument: InstrumentId,
+        side: crate::domain::order::Side,
+        volume: Volume,
+        price: Price,
+        setup: &Setup,
+        market: &Market,
+    ) -> Money {
+        let (spec, currency) = (setup.instrument(instrument), self.config.currency);
+        let quote = |id: InstrumentId| market.last_quote(id);
+        margin_rate(spec, side, currency, setup.instruments(), &setup.rates, quote)
+            .map_or(Money::ZERO, |rate| margin(spec, volume, price, self.config.leverage, rate, currency))
     }
 
     /// A position in the wire's shape.
@@ -215,6 +271,10 @@ impl Account {
                     self.client_ids.remove(client);
                 }
                 self.intents.remove(&record.order.intent_id);
+                if !self.session.fills.is_empty() {
+                    let forgotten = |id: &FillId| record.fills.iter().any(|fill| fill.id == *id);
+                    self.session.fills.retain(|_, id| !forgotten(id));
+                }
             }
         }
     }

@@ -1,15 +1,22 @@
 //! Final answers: given when the orders behind a command have got far enough.
 
+use super::account::Account;
 use super::engine::Engine;
-use crate::domain::id::{CommandId, IntentId, OrderId, PositionId, StopId};
+use super::execution::NOT_SENT;
+use crate::domain::account::LinkStatus;
+use crate::domain::id::{AccountId, CommandId, IntentId, OrderId, PositionId, StopId};
 use crate::domain::message::{
-    CancelReply, CloseReply, ErrorCode, FillView, OrderView, Outcome, OutcomeKind, OutcomeState, Outputs,
-    PlaceReply, Refusal, Reply, ReplyBody, StopReply,
+    AccountReply, CancelReply, CloseReply, Command, CommandBody, ErrorCode, FillView, ModifyReply,
+    OrderUpdated, OrderView, Outcome, OutcomeKind, OutcomeState, Outputs, PlaceReply, PositionUpdated,
+    Refusal, Reply, ReplyBody, StopReply, TradeTarget,
 };
 use crate::domain::order::OrderStatus;
-use crate::domain::time::UnixNanos;
+use crate::domain::time::{SECOND_NS, UnixNanos};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// How long whoever gave a command waits for its venue.
+pub(super) const ANSWER_WITHIN_NS: i64 = 5 * SECOND_NS;
 
 /// A command whose answer waits for the venue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +48,15 @@ pub(super) enum Pending {
         stop: StopId,
         targets: Targets,
     },
+    Modify {
+        account: usize,
+        target: TradeTarget,
+        /// `None`: there was nothing to change.
+        intent: Option<IntentId>,
+    },
+    Connect {
+        account: AccountId,
+    },
 }
 
 /// What an emergency stop went for.
@@ -64,12 +80,72 @@ impl Engine {
         if self.stops.busy() {
             self.complete_stops(out);
         }
+        if !self.touched.is_empty() {
+            self.tell_touched(out);
+        }
         for waiting in std::mem::take(&mut self.awaiting) {
-            match self.outcome(now, &waiting) {
-                Some(result) => self.answer(waiting.command, result, out),
+            match self.outcome(&waiting, false) {
+                Some(result) => self.end_waiting(waiting, result, out),
                 None => self.awaiting.push(waiting),
             }
         }
+    }
+
+    /// Tells what orders and positions have become, each once.
+    fn tell_touched(&mut self, out: &mut Outputs) {
+        let touched = std::mem::take(&mut self.touched);
+        let setup = self.setup();
+        for (index, id) in touched.orders {
+            if let Some(record) = self.accounts[index].orders.get(&id) {
+                let order = OrderView::new(&record.order, setup.instrument(record.order.instrument));
+                out.events.push(OrderUpdated { order }.into());
+            }
+        }
+        for (index, id) in touched.positions {
+            let account = &self.accounts[index];
+            if let Some(position) = account.positions.get(&id) {
+                let position = account.position_view(position, &setup, &self.market);
+                out.events.push(PositionUpdated { position, closed: false }.into());
+            }
+        }
+        let gone = touched.closed.into_iter();
+        out.events.extend(gone.map(|position| PositionUpdated { position, closed: true }.into()));
+    }
+
+    /// Whoever gave the command waits no longer.
+    pub(super) fn answer_now(&mut self, command: CommandId, out: &mut Outputs) {
+        let Some(place) = self.awaiting.iter().position(|waiting| waiting.command == command) else { return };
+        let waiting = self.awaiting.remove(place);
+        let result = self.outcome(&waiting, true).unwrap_or_else(|| Err(timed_out(&waiting.what)));
+        self.end_waiting(waiting, result, out);
+    }
+
+    fn end_waiting(&mut self, waiting: Awaiting, result: Result<ReplyBody, Refusal>, out: &mut Outputs) {
+        if let Pending::Modify { account, intent: Some(intent), .. } = waiting.what {
+            self.accounts[account].modify_refused.remove(&intent);
+        }
+        self.answer(waiting.command, result, out);
+    }
+
+    /// The answer to a key that was answered `TIMEOUT` is the order's present state.
+    pub(super) fn present_state(
+        &self,
+        command: &Command,
+        answer: Result<ReplyBody, Refusal>,
+    ) -> Result<ReplyBody, Refusal> {
+        let Err(refusal) = &answer else { return answer };
+        let named = refusal.details.get("orderId").and_then(|id| id.as_str());
+        let order = named.and_then(|id| OrderId::parse(id).ok());
+        let (ErrorCode::Timeout, Some(order), CommandBody::Place(place)) =
+            (refusal.code, order, &command.body)
+        else {
+            return answer;
+        };
+        let Some(&index) = self.index.get(&place.account) else { return answer };
+        if !self.accounts[index].orders.contains_key(&order) {
+            return answer;
+        }
+        self.place_outcome(index, order, command.id.0).unwrap_or(answer)
     }
 
     /// Gives the final answer, to the command and to those that joined it.
@@ -85,19 +161,29 @@ impl Engine {
         out.replies.push(Reply { command, result });
     }
 
-    /// The final answer of a command, if its orders have got far enough.
-    pub(super) fn outcome(&self, _now: UnixNanos, waiting: &Awaiting) -> Option<Result<ReplyBody, Refusal>> {
+    /// The final answer of a command, if its orders have got far enough; `due`: as far as they are.
+    fn outcome(&self, waiting: &Awaiting, due: bool) -> Option<Result<ReplyBody, Refusal>> {
         let journal_offset = waiting.command.0;
         match &waiting.what {
             Pending::Place { account, order } => self.place_outcome(*account, *order, journal_offset),
-            Pending::Cancel { account, orders } => {
+            Pending::Cancel { account: index, orders } => {
+                let account = &self.accounts[*index];
+                let pending = |id: &OrderId| {
+                    let status = account.orders.get(id).map(|r| r.order.status);
+                    matches!(status, Some(OrderStatus::PendingCancel | OrderStatus::Unknown))
+                };
+                if !due && !account.config.is_paper() && orders.iter().any(pending) {
+                    return None;
+                }
+                let account = index;
                 let outcomes = orders.iter().map(|id| self.order_outcome(*account, *id)).collect();
                 Some(Ok(ReplyBody::Cancel(CancelReply { outcomes, journal_offset })))
             }
             Pending::Close { account: index, intent, orders, positions, refused } => {
                 let account = &self.accounts[*index];
-                let records = || orders.iter().map(|id| &account.orders[id]);
-                if records().any(|r| r.order.status == OrderStatus::Submitted) {
+                let records = || orders.iter().filter_map(|id| account.orders.get(id));
+                let open = |status| matches!(status, OrderStatus::Submitted | OrderStatus::Unknown);
+                if !due && records().any(|r| open(r.order.status)) {
                     return None;
                 }
                 let setup = self.setup();
@@ -138,7 +224,59 @@ impl Engine {
                     journal_offset,
                 })))
             }
+            Pending::Modify { account, target, intent } => {
+                self.modify_outcome(&self.accounts[*account], *target, *intent, journal_offset)
+            }
+            Pending::Connect { account } => {
+                let account = &self.accounts[*self.index.get(account)?];
+                let under_way = matches!(account.link, LinkStatus::Disconnected | LinkStatus::Reconciling);
+                if under_way && !due {
+                    return None;
+                }
+                let account = self.account_view(account, &self.setup());
+                Some(Ok(ReplyBody::Account(Box::new(AccountReply { account, journal_offset }))))
+            }
         }
+    }
+
+    fn modify_outcome(
+        &self,
+        account: &Account,
+        target: TradeTarget,
+        intent: Option<IntentId>,
+        journal_offset: u64,
+    ) -> Option<Result<ReplyBody, Refusal>> {
+        let setup = self.setup();
+        let refused = intent.and_then(|intent| account.modify_refused.get(&intent));
+        if let Some(reason) = refused {
+            let message = format!("the venue keeps the terms as they are: {reason}");
+            let refusal = Refusal::new(ErrorCode::ConnectorError, "VENUE_REJECTED", message);
+            let refusal = refusal.with("venueReason", reason.as_str()).with("outcome", "not_started");
+            return Some(Err(refusal));
+        }
+        let waits = |by: Option<IntentId>| intent.is_some() && by == intent;
+        let reply = match target {
+            TradeTarget::Order(id) => {
+                let order = &account.orders.get(&id)?.order;
+                if waits(order.modified_by) {
+                    return None;
+                }
+                let order = OrderView::new(order, setup.instrument(order.instrument));
+                ModifyReply::Order { order, journal_offset }
+            }
+            TradeTarget::Position(id) => match account.positions.get(&id) {
+                Some(position) if waits(position.modified_by) => return None,
+                Some(position) => {
+                    let position = account.position_view(position, &setup, &self.market);
+                    ModifyReply::Position { position, journal_offset }
+                }
+                None => {
+                    let message = format!("position {id} was closed meanwhile");
+                    return Some(Err(Refusal::new(ErrorCode::Conflict, "POSITION_CLOSED", message)));
+                }
+            },
+        };
+        Some(Ok(ReplyBody::Modify(Box::new(reply))))
     }
 
     pub(super) fn place_outcome(
@@ -151,6 +289,13 @@ impl Engine {
         let record = &self.accounts[index].orders[&id];
         let order = &record.order;
         let instrument = setup.instrument(order.instrument);
+        let reason = order.reason.as_deref();
+        if order.status == OrderStatus::Canceled && reason == Some(NOT_SENT) && order.filled.is_zero() {
+            let message = "the order was stopped before it was sent to its venue";
+            return Some(Err(Refusal::new(ErrorCode::ConnectorError, NOT_SENT, message)
+                .with("outcome", "not_started")
+                .with("orderId", id.to_string())));
+        }
         match order.status {
             OrderStatus::Submitted | OrderStatus::Initialized | OrderStatus::Unknown => None,
             OrderStatus::Rejected => {
@@ -178,8 +323,10 @@ impl Engine {
 
     pub(super) fn order_outcome(&self, index: usize, id: OrderId) -> Outcome {
         let account = &self.accounts[index];
-        let status = account.orders.get(&id).map(|r| r.order.status);
-        let (state, reason) = match status {
+        let order = account.orders.get(&id).map(|r| &r.order);
+        let not_sent = order.is_some_and(|o| o.reason.as_deref() == Some(NOT_SENT));
+        let (state, reason) = match order.map(|o| o.status) {
+            Some(OrderStatus::Canceled) if not_sent => (OutcomeState::NotSent, None),
             Some(OrderStatus::Canceled | OrderStatus::Expired) => (OutcomeState::Done, None),
             Some(OrderStatus::Filled) => (OutcomeState::Failed, Some("FILLED")),
             Some(status) if !status.is_terminal() => (OutcomeState::Pending, None),
@@ -197,8 +344,8 @@ impl Engine {
     pub(super) fn position_outcome(&self, index: usize, id: PositionId, orders: &[OrderId]) -> Outcome {
         let account = &self.accounts[index];
         let done = |order: &OrderId| {
-            let order = &account.orders[order].order;
-            order.position == Some(id) && order.status == OrderStatus::Filled
+            let order = account.orders.get(order).map(|r| &r.order);
+            order.is_some_and(|o| o.position == Some(id) && o.status == OrderStatus::Filled)
         };
         let reduced = orders.iter().any(done) || !account.positions.contains_key(&id);
         Outcome {
@@ -208,5 +355,19 @@ impl Engine {
             state: if reduced { OutcomeState::Done } else { OutcomeState::Pending },
             reason: None,
         }
+    }
+}
+
+/// The venue has not answered in time.
+fn timed_out(what: &Pending) -> Refusal {
+    let message = "the venue has not answered within 5 s: look at the order before you try again";
+    let refusal = Refusal::new(ErrorCode::Timeout, "VENUE_SILENT", message)
+        .retryable()
+        .with("outcome", "may_have_executed");
+    match what {
+        Pending::Place { order, .. } | Pending::Modify { target: TradeTarget::Order(order), .. } => {
+            refusal.with("orderId", order.to_string())
+        }
+        _ => refusal,
     }
 }

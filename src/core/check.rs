@@ -1,7 +1,7 @@
 //! The check that a configuration passes before it may enter as an input.
 
 use crate::domain::{
-    account::PositionMode,
+    account::{PAPER, PositionMode, VENUE},
     config::Config,
     id::{AccountId, Symbol},
     instrument::{Instrument, InstrumentError},
@@ -45,6 +45,8 @@ pub enum ConfigError {
          the new account its own id"
     )]
     CurrencyChanged { account: AccountId, was: Currency, now: Currency },
+    #[error("account `{account}` has its history with connector `{was}`: give the new account its own id")]
+    ConnectorChanged { account: AccountId, was: String },
     #[error(
         "instrument `{0}` is not at its place or on its grid any more: what is stored counts in its ticks and \
          steps; keep it, and add new instruments at the end (DM04)"
@@ -80,6 +82,10 @@ pub fn check_change(known: &Config, config: &Config) -> Result<(), ConfigError> 
     }
     for account in &config.accounts {
         let before = known.accounts.iter().find(|before| before.id == account.id);
+        if let Some(before) = before.filter(|before| before.is_paper() != account.is_paper()) {
+            let (account, was) = (account.id.clone(), before.connector.clone());
+            return Err(ConfigError::ConnectorChanged { account, was });
+        }
         if let Some(before) = before.filter(|before| before.currency != account.currency) {
             let (was, now) = (before.currency, account.currency);
             return Err(ConfigError::CurrencyChanged { account: account.id.clone(), was, now });
@@ -118,8 +124,13 @@ fn check_accounts(config: &Config) -> Result<(), ConfigError> {
         if !ids.insert(&account.id) {
             return Err(ConfigError::AccountTwice(account.id.clone()));
         }
-        if account.connector != "paper" {
-            return problem(format!("connector `{}` is not available: use `paper`", account.connector));
+        match (account.connector.as_str(), &account.link) {
+            (PAPER, None) | (VENUE, Some(_)) => {}
+            (PAPER, Some(_)) => return problem("connector `paper` has no address".to_owned()),
+            (VENUE, None) => return problem("connector `venue` needs an address and a login".to_owned()),
+            (other, _) => {
+                return problem(format!("connector `{other}` is not available: use `paper` or `venue`"));
+            }
         }
         if account.position_mode != PositionMode::Hedging {
             return problem("position_mode `netting` is not available: use `hedging`".to_owned());
@@ -211,6 +222,8 @@ mod tests {
             commission_per_lot: Decimal::ZERO,
             allowed_symbols: Vec::new(),
             limits: Limits::default(),
+            link: None,
+            added: false,
         });
         config
     }

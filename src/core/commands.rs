@@ -1,22 +1,30 @@
 //! Commands: admitted once, decided by the gate, sent by execution.
 
-use super::answers::{Awaiting, Pending};
+use super::answers::{ANSWER_WITHIN_NS, Awaiting, Pending};
 use super::engine::Engine;
 use super::execution::{Giver, closing_side};
 use super::idempotency::Admission;
-use super::risk::{self, Circumstances, Facts};
+use super::risk::{self, Circumstances, Facts, RiskApproved, Ticket};
+use super::timers::Timer;
 use crate::domain::config::Setup;
 use crate::domain::id::{IntentId, OrderId, PositionId};
 use crate::domain::instrument::InstrumentId;
 use crate::domain::message::{
     CancelOrders, CancelTarget, ClosePosition, CloseTarget, Command, CommandBody, ErrorCode, Mark, Outputs,
-    PlaceOrder, Refusal, Reply, RiskAlert, StopLevel, TradeIntent, TradeRejected, Violation, ViolationCode,
+    PlaceOrder, Refusal, Reply, ReplyBody, RiskAlert, StopLevel, TradeIntent, TradeRejected, Violation,
+    ViolationCode,
 };
-use crate::domain::order::{OrderType, Origin, TimeInForce};
-use crate::domain::time::UnixNanos;
+use crate::domain::order::{Order, OrderType, Origin, TimeInForce};
+use crate::domain::time::{MILLI_NS, UnixNanos};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+
+/// How far a command got with its own step.
+enum Started {
+    Waiting(Pending),
+    Done(ReplyBody),
+}
 
 /// Who acts.
 #[derive(Debug, Clone)]
@@ -30,10 +38,10 @@ pub(super) struct Actor {
 
 /// What somebody wants, as the intent's event tells it.
 pub(super) struct Request<'a> {
-    symbol: &'a str,
-    action: &'static str,
-    params: Map<String, Value>,
-    reason: Option<String>,
+    pub symbol: &'a str,
+    pub action: &'static str,
+    pub params: Map<String, Value>,
+    pub reason: Option<String>,
 }
 
 impl Engine {
@@ -47,7 +55,8 @@ impl Engine {
             Admission::Answered(answer) => {
                 let mismatch = matches!(&*answer, Err(r) if r.reason() == "IDEMPOTENCY_MISMATCH");
                 out.marks.push(if mismatch { Mark::IdempotencyMismatch } else { Mark::IdempotentReplay });
-                out.replies.push(Reply { command: command.id, result: *answer });
+                let result = self.present_state(command, *answer);
+                out.replies.push(Reply { command: command.id, result });
                 return;
             }
         }
@@ -57,35 +66,93 @@ impl Engine {
             strategy: None,
             trace: Some(command.id.to_string()),
         };
-        let account = match command.body.account().map(|id| (id, self.index.get(id).copied())) {
-            Some((id, None)) => {
+        let known = command.body.account().map(|id| (id, self.index.get(id).copied()));
+        let account = match (known, &command.body) {
+            (Some((_, None)), CommandBody::Connect(_)) | (None, _) => usize::MAX, // it looks at no account
+            (Some((id, None)), _) => {
                 let message = format!("there is no account `{id}`: accounts.list names them");
                 let refusal = Refusal::new(ErrorCode::NotFound, "ACCOUNT_UNKNOWN", message);
                 self.answer(command.id, Err(refusal), out);
                 return;
             }
-            Some((_, Some(index))) => index,
-            None => usize::MAX, // global commands do not look at it
+            (Some((_, Some(index))), _) => index,
         };
-        let started = match &command.body {
+        match self.start(now, account, &actor, command, out) {
+            Ok(Started::Waiting(what)) => self.wait_for(now, account, command, what),
+            Ok(Started::Done(reply)) => self.answer(command.id, Ok(reply), out),
+            Err(refusal) => self.answer(command.id, Err(*refusal), out),
+        }
+    }
+
+    fn start(
+        &mut self,
+        now: UnixNanos,
+        account: usize,
+        actor: &Actor,
+        command: &Command,
+        out: &mut Outputs,
+    ) -> Result<Started, Box<Refusal>> {
+        self.check_rate(now, account, &command.body, out)?;
+        let offset = command.id.0;
+        Ok(match &command.body {
             CommandBody::Place(order) if command.overtaken => {
-                Err(Box::new(self.refuse_overtaken(account, &actor, order, out)))
+                return Err(Box::new(self.refuse_overtaken(account, actor, order, out)));
             }
             CommandBody::Place(order) => {
                 let used = command.prior.is_some();
-                self.place(now, account, &actor, order, used, out)
-                    .map(|order| Some(Pending::Place { account, order }))
+                let order = self.place(now, account, actor, order, used, out)?;
+                Started::Waiting(Pending::Place { account, order })
             }
-            CommandBody::Cancel(cancel) => self.cancel(now, account, &actor, cancel, out).map(Some),
-            CommandBody::Close(close) => self.close(now, account, &actor, close, out).map(Some),
-            CommandBody::EmergencyStop(stop) => Ok(Some(self.emergency_stop(now, &actor, stop, out))),
-            CommandBody::Resume(resume) => self.resume(command.id, &actor, resume, out).map(|()| None),
+            CommandBody::Cancel(cancel) => Started::Waiting(self.cancel(now, account, actor, cancel, out)?),
+            CommandBody::Close(close) => Started::Waiting(self.close(now, account, actor, close, out)?),
+            CommandBody::Modify(modify) => Started::Waiting(self.modify(now, account, actor, modify, out)?),
+            CommandBody::Resolve(resolve) => Started::Done(self.resolve(now, account, resolve, offset, out)?),
+            CommandBody::EmergencyStop(stop) => Started::Waiting(self.emergency_stop(now, actor, stop, out)),
+            CommandBody::Resume(resume) => Started::Done(self.resume(offset, actor, resume, out)?),
+            CommandBody::Connect(connect) => Started::Waiting(self.connect(now, connect, out)?),
+            CommandBody::Disconnect(_) => Started::Done(self.disconnect(now, account, offset, out)),
+        })
+    }
+
+    /// Keeps a command until its orders have got far enough, or until whoever gave it waits no longer.
+    fn wait_for(&mut self, now: UnixNanos, account: usize, command: &Command, what: Pending) {
+        let links = match (&what, self.accounts.get(account)) {
+            (Pending::Stop { .. }, _) => false, // answered at once
+            (Pending::Connect { .. }, _) => true,
+            (_, Some(account)) => !account.config.is_paper(),
+            (_, None) => false,
         };
-        match started {
-            Ok(Some(what)) => self.awaiting.push(Awaiting { command: command.id, what }),
-            Ok(None) => {}
-            Err(refusal) => self.answer(command.id, Err(*refusal), out),
+        if links {
+            self.timers.set(now.plus(ANSWER_WITHIN_NS), Timer::Answer(command.id));
         }
+        self.awaiting.push(Awaiting { command: command.id, what });
+    }
+
+    /// Trade requests come no faster than the account's rate. What lowers risk is never slowed.
+    fn check_rate(
+        &mut self,
+        now: UnixNanos,
+        index: usize,
+        body: &CommandBody,
+        out: &mut Outputs,
+    ) -> Result<(), Box<Refusal>> {
+        let adds_risk = match body {
+            CommandBody::Place(order) => !order.reduce_only && order.position.is_none(),
+            CommandBody::Modify(_) => true,
+            _ => false,
+        };
+        let Some(rate) = self.setup().config.trade_rate.filter(|_| adds_risk) else { return Ok(()) };
+        let Err(wait_ns) = self.accounts[index].trade_rate.take(now, rate) else { return Ok(()) };
+        out.marks.push(Mark::TradeRateExceeded);
+        let message =
+            format!("this account takes {} trade requests a second: try again later", rate.per_second);
+        let wait_ms = (wait_ns + MILLI_NS - 1) / MILLI_NS;
+        Err(Box::new(
+            Refusal::new(ErrorCode::RateLimited, "TRADE_RATE", message)
+                .retryable()
+                .with("retryAfterMs", wait_ms)
+                .with("outcome", "not_started"),
+        ))
     }
 
     /// Decides on an order and sends it.
@@ -111,10 +178,25 @@ impl Engine {
         match assessment.approved {
             Some(approved) => {
                 let giver = Giver { intent, origin: actor.origin, strategy: actor.strategy };
-                Ok(self.desk(index, &setup, now, out).submit(approved, giver))
+                Ok(self.submit(now, index, approved, giver, out))
             }
-            None => Err(Box::new(self.deny(index, intent, order, assessment.violations, out))),
+            None => Err(Box::new(self.deny(index, intent, order, "place", assessment.violations, out))),
         }
+    }
+
+    /// Sends an approved order to the account's venue.
+    pub(super) fn submit(
+        &mut self,
+        now: UnixNanos,
+        index: usize,
+        approved: RiskApproved<Ticket>,
+        giver: Giver,
+        out: &mut Outputs,
+    ) -> OrderId {
+        let setup = self.setup();
+        let order = self.desk(index, &setup, now, out).submit(approved, giver);
+        self.watch_answers(now, index);
+        order
     }
 
     /// Whoever sent a cancel after this order does not want it started (RK05).
@@ -181,6 +263,7 @@ impl Engine {
         index: usize,
         intent_id: IntentId,
         order: &PlaceOrder,
+        action: &str,
         violations: Vec<Violation>,
         out: &mut Outputs,
     ) -> Refusal {
@@ -214,7 +297,7 @@ impl Engine {
                     code: first.code,
                     message: first.message,
                     violations,
-                    blocked_action: Some(if order.position.is_some() { "close" } else { "place" }.to_owned()),
+                    blocked_action: Some(action.to_owned()),
                     would_satisfy: first.would_satisfy,
                 }
                 .into(),
@@ -234,6 +317,9 @@ impl Engine {
         let setup = self.setup();
         let orders = self.cancel_targets(index, &setup, &cancel.target)?;
         let account = &self.accounts[index];
+        if !account.is_reachable() {
+            return Err(Box::new(unreachable_account(account)));
+        }
         let symbol = orders.first().map_or_else(String::new, |id| {
             setup.instrument(account.orders[id].order.instrument).symbol.to_string()
         });
@@ -246,6 +332,7 @@ impl Engine {
         for order in &orders {
             desk.request_cancel(*order, Some(intent));
         }
+        self.watch_answers(now, index);
         Ok(Pending::Cancel { account: index, orders })
     }
 
@@ -317,6 +404,9 @@ impl Engine {
             let message = "there is no such open position: accounts.get lists them";
             return Err(Box::new(Refusal::new(ErrorCode::NotFound, "POSITION_UNKNOWN", message)));
         }
+        if let Some(under_way) = self.closes_under_way(index, &positions, close.volume) {
+            return Ok(under_way);
+        }
         let reason = close.reason.as_deref();
         let intent = self.intend_close(index, actor, &positions, reason, out);
         let mut orders = Vec::new();
@@ -335,6 +425,30 @@ impl Engine {
             Some(refusal) if orders.is_empty() => Err(refusal),
             _ => Ok(Pending::Close { account: index, intent, orders, positions, refused }),
         }
+    }
+
+    /// The closes that are asked for once more while they are under way: repeats join (GW03).
+    fn closes_under_way(
+        &self,
+        index: usize,
+        positions: &[PositionId],
+        volume: Option<Decimal>,
+    ) -> Option<Pending> {
+        let account = &self.accounts[index];
+        let closing = |id: &PositionId| {
+            let held = account.positions.get(id)?;
+            let whole = |o: &Order| o.order_type == OrderType::Market && o.leaves() == held.volume;
+            account.working().map(|r| &r.order).find(|o| o.position == Some(*id) && whole(o))
+        };
+        let orders: Vec<&Order> = positions.iter().map(closing).collect::<Option<_>>()?;
+        let intent = orders.first().filter(|_| volume.is_none())?.intent_id;
+        Some(Pending::Close {
+            account: index,
+            intent,
+            orders: orders.iter().map(|order| order.id).collect(),
+            positions: positions.to_vec(),
+            refused: BTreeMap::new(),
+        })
     }
 
     pub(super) fn intend_close(
@@ -377,9 +491,9 @@ impl Engine {
         match assessment.approved {
             Some(approved) => {
                 let giver = Giver { intent, origin: actor.origin, strategy: actor.strategy };
-                Ok(self.desk(index, &setup, now, out).submit(approved, giver))
+                Ok(self.submit(now, index, approved, giver, out))
             }
-            None => Err(Box::new(self.deny(index, intent, &order, assessment.violations, out))),
+            None => Err(Box::new(self.deny(index, intent, &order, "close", assessment.violations, out))),
         }
     }
 
@@ -415,6 +529,16 @@ impl Engine {
             reason: reason.map(str::to_owned),
         })
     }
+}
+
+/// Nothing can be asked of the account's venue now.
+pub(super) fn unreachable_account(account: &super::account::Account) -> Refusal {
+    let why = account.session.last_error.as_deref();
+    let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+    let message = format!("the account is not connected to its venue{why}: try again when it is");
+    Refusal::new(ErrorCode::ConnectorUnavailable, "ACCOUNT_NOT_CONNECTED", message)
+        .retryable()
+        .with("outcome", "not_started")
 }
 
 /// What an intent to place says of itself.

@@ -7,14 +7,17 @@ use super::engine::Engine;
 use super::execution::Giver;
 use super::risk::{self, Facts};
 use crate::domain::config::Setup;
-use crate::domain::id::{AccountId, CommandId, OrderId, PositionId, StopId};
+use crate::domain::id::{AccountId, OrderId, PositionId, StopId};
 use crate::domain::instrument::InstrumentId;
 use crate::domain::message::{
-    EmergencyStop, ErrorCode, Mark, Outputs, Refusal, ReplyBody, ResumeReply, ResumeTarget, ResumeTrading,
-    RiskAlert, StopPhase, StopScope, Violation, ViolationCode,
+    EmergencyStop, ErrorCode, LinkRequest, Mark, Outputs, Refusal, ReplyBody, ResumeReply, ResumeTarget,
+    ResumeTrading, RiskAlert, StopPhase, StopScope, VenueRequest, Violation, ViolationCode,
 };
-use crate::domain::order::{Order, OrderType, Origin};
-use crate::domain::time::UnixNanos;
+use crate::domain::order::{Order, OrderStatus, OrderType, Origin};
+use crate::domain::time::{SECOND_NS, UnixNanos};
+
+/// Between two attempts to close what a venue would not close.
+const REFUSED_CLOSE_PAUSE_NS: i64 = SECOND_NS;
 
 impl Engine {
     /// Trips the daily loss limit: new risk is denied and working opening orders are cancelled.
@@ -49,6 +52,7 @@ impl Engine {
             }
             .into(),
         );
+        self.purge(index, out);
         self.cancel_opening(now, index, &setup, out);
     }
 
@@ -60,11 +64,39 @@ impl Engine {
         out: &mut Outputs,
     ) -> Vec<OrderId> {
         let orders: Vec<OrderId> = self.accounts[index].opening().map(|o| o.id).collect();
+        if !self.accounts[index].is_reachable() {
+            return orders; // they are cancelled when the link is up again
+        }
         let mut desk = self.desk(index, setup, now, out);
         orders.iter().for_each(|id| {
             desk.request_cancel(*id, None);
         });
+        self.watch_answers(now, index);
         orders
+    }
+
+    /// New orders that are not on the wire yet are not to get there (RK05).
+    fn purge(&self, index: usize, out: &mut Outputs) {
+        let account = &self.accounts[index];
+        if !account.config.is_paper() {
+            let account = account.id().clone();
+            out.venue.push(VenueRequest::Link { account, request: LinkRequest::Purge });
+        }
+    }
+
+    /// The link is up: what latched stops and limits want cancelled or closed goes out (RK06).
+    pub(super) fn go_on_with_stops(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        let setup = self.setup();
+        let account = &self.accounts[index];
+        let cancels = self.stops.all().iter().any(|s| s.cancels() && s.covers(account.id()));
+        if cancels || account.loss_latch.is_some() {
+            self.cancel_opening(now, index, &setup, out);
+        }
+        if self.stops.closing(self.accounts[index].id()) {
+            for instrument in (0..=u16::MAX).map(InstrumentId).take(setup.instruments().len()) {
+                self.close_for_stops(now, instrument, out);
+            }
+        }
     }
 
     pub(super) fn emergency_stop(
@@ -84,6 +116,7 @@ impl Engine {
             if !latched.covers(self.accounts[index].id()) {
                 continue;
             }
+            self.purge(index, out);
             if latched.cancels() {
                 let orders = self.cancel_opening(now, index, &setup, out);
                 targets.orders.extend(orders.into_iter().map(|order| (index, order)));
@@ -115,10 +148,18 @@ impl Engine {
             let closes = |o: &Order| o.order_type == OrderType::Market;
             let being_closed =
                 |id: PositionId| account.working().any(|r| r.order.position == Some(id) && closes(&r.order));
+            // a venue that refuses is asked again, but not at every quote
+            let just_refused = |id: PositionId| {
+                let last = account.orders.values().rev().find(|r| r.order.position == Some(id));
+                last.is_some_and(|r| {
+                    r.order.status == OrderStatus::Rejected
+                        && now.since(r.order.updated_at) < REFUSED_CLOSE_PAUSE_NS
+                })
+            };
             let positions: Vec<PositionId> = account
                 .positions
                 .values()
-                .filter(|p| p.instrument == instrument && !being_closed(p.id))
+                .filter(|p| p.instrument == instrument && !being_closed(p.id) && !just_refused(p.id))
                 .map(|p| p.id)
                 .collect();
             let actor =
@@ -132,18 +173,18 @@ impl Engine {
                 let Some(approved) = risk::assess(&Facts::new(around, &order)).approved else { continue };
                 let intent = self.intend_close(index, &actor, &[position], Some("emergency_stop"), out);
                 let giver = Giver { intent, origin: Origin::Risk, strategy: None };
-                self.desk(index, &setup, now, out).submit(approved, giver);
+                self.submit(now, index, approved, giver, out);
             }
         }
     }
 
     pub(super) fn resume(
         &mut self,
-        command: CommandId,
+        journal_offset: u64,
         actor: &Actor,
         resume: &ResumeTrading,
         out: &mut Outputs,
-    ) -> Result<(), Box<Refusal>> {
+    ) -> Result<ReplyBody, Box<Refusal>> {
         let stops: Vec<StopId> = match &resume.target {
             ResumeTarget::Stop(id) => match self.stops.get(*id) {
                 Some(_) => vec![*id],
@@ -172,9 +213,7 @@ impl Engine {
             out.marks.push(Mark::Resumed);
             cleared.push(id.to_string());
         }
-        let reply = ResumeReply { cleared, journal_offset: command.0 };
-        self.answer(command, Ok(ReplyBody::Resume(reply)), out);
-        Ok(())
+        Ok(ReplyBody::Resume(ResumeReply { cleared, journal_offset }))
     }
 
     /// Clears an account's loss latch; a loss that still exceeds its limit keeps it.

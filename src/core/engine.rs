@@ -11,16 +11,16 @@ use super::risk::Circumstances;
 use super::stops::Stops;
 use super::strategies::Slot;
 use super::timers::{Timer, Timers};
-use crate::domain::account::LinkStatus;
+use super::touched::Touched;
 use crate::domain::calendar::Zone;
-use crate::domain::config::Setup;
+use crate::domain::config::{Config, Setup};
 use crate::domain::exposure::Dependents;
 use crate::domain::id::AccountId;
 use crate::domain::instrument::InstrumentId;
 use crate::domain::ledger::EntryKind;
 use crate::domain::market::{Quote, QuoteFault, Timeframe};
 use crate::domain::message::{
-    AccountStatusChanged, Command, GatewayState, GatewayStatusChanged, Mark, Outputs, VenueReport,
+    Command, GatewayState, GatewayStatusChanged, LinkInput, Mark, Outputs, VenueReport,
 };
 use crate::domain::money::Money;
 use crate::domain::order::Origin;
@@ -41,6 +41,8 @@ pub enum EngineInput<'a> {
     /// A quote that was admitted, after the venue has seen it.
     Quote(InstrumentId, Quote),
     Report(&'a VenueReport),
+    /// News of a link to a venue outside the machine.
+    Link(&'a LinkInput),
     Command(&'a Command),
     Deadline(Timer),
     ClockSuspect(bool),
@@ -67,6 +69,11 @@ pub struct Engine {
     /// Accounts with fills that are not settled yet.
     #[serde(skip)]
     pub(super) filled: BTreeSet<usize>,
+    #[serde(skip)]
+    pub(super) touched: Touched,
+    /// A configuration that a command asks for; the machine takes it into force at once.
+    #[serde(skip)]
+    pub(super) wanted_config: Option<Box<Config>>,
 }
 
 impl Engine {
@@ -81,9 +88,10 @@ impl Engine {
     pub fn apply(&mut self, now: UnixNanos, input: EngineInput<'_>, out: &mut Outputs) {
         match input {
             EngineInput::Configure(setup) => self.configure(now, setup, out),
-            EngineInput::Gateway(state) => self.gateway(state, out),
+            EngineInput::Gateway(state) => self.gateway(now, state, out),
             EngineInput::Quote(instrument, quote) => self.quote(now, instrument, quote, out),
             EngineInput::Report(report) => self.report(now, report, out),
+            EngineInput::Link(input) => self.link(now, input, out),
             EngineInput::Command(command) => self.command(now, command, out),
             EngineInput::Deadline(timer) => self.deadline(now, timer, out),
             EngineInput::ClockSuspect(suspect) => {
@@ -119,6 +127,11 @@ impl Engine {
             from = index + 1;
         }
         Ok(())
+    }
+
+    /// The configuration that a command has asked for.
+    pub fn take_wanted_config(&mut self) -> Option<Box<Config>> {
+        self.wanted_config.take()
     }
 
     /// The next deadline.
@@ -161,7 +174,8 @@ impl Engine {
         now: UnixNanos,
         out: &'a mut Outputs,
     ) -> Desk<'a> {
-        Desk { account: &mut self.accounts[index], setup, market: &self.market, now, out }
+        let Self { accounts, market, touched, .. } = self;
+        Desk { account: &mut accounts[index], setup, market, now, out, index, touched }
     }
 
     // ---- configuration, gateway, time ---------------------------------------------------------
@@ -177,9 +191,15 @@ impl Engine {
             let index = self.accounts.len();
             self.index.insert(config.id.clone(), index);
             let mut account = Account::new(config.clone());
-            let deposit = Money::of(config.deposit, config.currency);
-            ledger::post(&mut account, EntryKind::Deposit, deposit, "deposit".to_owned(), now, out);
+            account.session.since = now;
+            if config.is_paper() {
+                let deposit = Money::of(config.deposit, config.currency);
+                ledger::post(&mut account, EntryKind::Deposit, deposit, "deposit".to_owned(), now, out);
+            }
             self.accounts.push(account);
+            if config.added {
+                self.open_link(now, index, out);
+            }
         }
         self.timers.drop_where(|t| matches!(t, Timer::DayRoll(_)));
         for index in 0..self.accounts.len() {
@@ -201,15 +221,10 @@ impl Engine {
         self.adopt(setup);
     }
 
-    fn gateway(&mut self, state: GatewayState, out: &mut Outputs) {
+    fn gateway(&mut self, now: UnixNanos, state: GatewayState, out: &mut Outputs) {
         out.events.push(GatewayStatusChanged { state, details: None }.into());
-        let (status, previous) = match state {
-            GatewayState::Ready => (LinkStatus::Connected, LinkStatus::Disconnected),
-            GatewayState::Draining => return,
-        };
-        for account in &self.accounts {
-            let account_id = account.id().clone();
-            out.events.push(AccountStatusChanged { account_id, status, previous, reason: None }.into());
+        if state == GatewayState::Ready {
+            self.begin_links(now, out);
         }
     }
 
@@ -249,6 +264,8 @@ impl Engine {
                 self.idempotency.prune(until);
                 self.timers.set(now.plus(HOUR_NS), Timer::Prune);
             }
+            Timer::LinkAnswers(index) => self.ask_for_answers(now, index, out),
+            Timer::Answer(command) => self.answer_now(command, out),
         }
     }
 
@@ -317,15 +334,8 @@ impl Engine {
         }
     }
 
-    fn report(&mut self, now: UnixNanos, report: &VenueReport, out: &mut Outputs) {
-        let account = match report {
-            VenueReport::Accepted { account, .. }
-            | VenueReport::Rejected { account, .. }
-            | VenueReport::Canceled { account, .. }
-            | VenueReport::CancelRejected { account, .. } => account,
-            VenueReport::Filled(fill) => &fill.account,
-        };
-        let Some(&index) = self.index.get(account) else {
+    pub(super) fn report(&mut self, now: UnixNanos, report: &VenueReport, out: &mut Outputs) {
+        let Some(&index) = self.index.get(report.account()) else {
             out.marks.push(Mark::OrphanReport);
             return;
         };

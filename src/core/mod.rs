@@ -5,6 +5,7 @@
 //! nothing here fails: a refusal is an output.
 
 mod account;
+mod accounts;
 mod answers;
 mod check;
 mod commands;
@@ -13,16 +14,21 @@ mod engine;
 mod execution;
 mod idempotency;
 mod ledger;
+mod link;
 mod market;
+mod modify;
 mod queries;
+mod rate_limit;
+mod resolve;
 mod risk;
 mod stops;
 mod strategies;
 mod timers;
+mod touched;
 
 pub use check::{ConfigError, check_change, check_config};
 pub use engine::{Engine, EngineInput};
-pub use risk::{CHECKS, CheckRow};
+pub use risk::{CHECKS, CheckRow, Modify};
 pub use timers::Timer;
 
 pub(crate) use risk::{RiskApproved, Ticket};

@@ -33,6 +33,10 @@ impl Engine {
         Ok(match query {
             Query::Accounts => Answer::Accounts(self.accounts.iter().map(|a| self.summary(a)).collect()),
             Query::Account(id) => Answer::Account(Box::new(self.account_view(self.account(id)?, setup))),
+            Query::AccountStatus(id) => {
+                self.account(id)?;
+                Answer::AccountStatus(Box::new(self.account_status(self.index[id])))
+            }
             Query::Order(id, key) => Answer::Order(Box::new(order_detail(self.account(id)?, key, setup)?)),
             Query::Preview(order) => Answer::Preview(Box::new(self.preview(now, events, order, setup)?)),
             Query::RiskStatus(id) => Answer::RiskStatus(Box::new(self.risk_status(id.as_ref(), setup)?)),
@@ -82,7 +86,7 @@ impl Engine {
         }
     }
 
-    fn account_view(&self, account: &Account, setup: &Setup) -> AccountView {
+    pub(super) fn account_view(&self, account: &Account, setup: &Setup) -> AccountView {
         let order = |record: &super::account::OrderRecord| {
             OrderView::new(&record.order, setup.instrument(record.order.instrument))
         };

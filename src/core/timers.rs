@@ -1,6 +1,6 @@
 //! Deadlines: fired at their own instant, in the order of (instant, timer).
 
-use crate::domain::{instrument::InstrumentId, market::Timeframe, time::UnixNanos};
+use crate::domain::{id::CommandId, instrument::InstrumentId, market::Timeframe, time::UnixNanos};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -16,6 +16,10 @@ pub enum Timer {
     DayRoll(usize),
     /// Forget what is older than a day.
     Prune,
+    /// A venue behind a wire should have confirmed what the account asked of it.
+    LinkAnswers(usize),
+    /// Whoever gave the command waits no longer.
+    Answer(CommandId),
 }
 
 /// All deadlines.

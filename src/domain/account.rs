@@ -2,7 +2,7 @@
 
 use super::{
     config::Limits,
-    id::{AccountId, Symbol},
+    id::{AccountId, SecretId, Symbol},
     money::Currency,
 };
 use rust_decimal::Decimal;
@@ -53,7 +53,7 @@ pub struct AccountConfig {
     pub id: AccountId,
     pub label: String,
     pub mode: AccountMode,
-    /// `paper`: the venue inside the machine.
+    /// `paper`: the venue inside the machine; `venue`: one behind a wire (`link` says where).
     pub connector: String,
     pub currency: Currency,
     pub leverage: u32,
@@ -65,4 +65,34 @@ pub struct AccountConfig {
     /// Empty: all.
     pub allowed_symbols: Vec<Symbol>,
     pub limits: Limits,
+    /// Of the connector `venue`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub link: Option<LinkSettings>,
+    /// It came by `accounts.connect` and not from the configuration file.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub added: bool,
+}
+
+impl AccountConfig {
+    /// Whether its venue is the one inside the machine.
+    pub fn is_paper(&self) -> bool {
+        self.connector == PAPER
+    }
+}
+
+/// The connector of the venue inside the machine.
+pub const PAPER: &str = "paper";
+/// The connector of venues behind a wire (docs/VENUE_LINK.md).
+pub const VENUE: &str = "venue";
+
+/// Where a venue behind a wire is, and who we are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkSettings {
+    /// `host:port`.
+    pub address: String,
+    /// The account's name at the venue.
+    pub login: String,
+    /// The credential, by its name in the vault.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secret: Option<SecretId>,
 }

@@ -56,6 +56,22 @@ pub struct Config {
     pub bar_policy: BarPolicy,
     /// A quote older than this is stale; 0 is never (replay and backtest).
     pub quote_max_age_ms: u64,
+    /// How fast one account's trade requests may come; `None` is as fast as they like. What lowers risk
+    /// is never slowed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trade_rate: Option<TradeRate>,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TradeRate {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
+impl TradeRate {
+    /// 10 a second, 20 at once.
+    pub const DEFAULT: Self = Self { per_second: 10, burst: 20 };
 }
 
 impl Config {
@@ -71,6 +87,7 @@ impl Config {
             day_minute: 17 * 60,
             bar_policy: BarPolicy::Pessimistic,
             quote_max_age_ms: 0,
+            trade_rate: None,
         }
     }
 }

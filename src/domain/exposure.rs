@@ -82,8 +82,20 @@ impl Exposure {
                 || self.by_currency.keys().any(|from| rates.depends(*from, currency, instrument)))
     }
 
-    /// A position of this side grew (`steps` positive) or shrank at its opening price.
+    /// A position of this side grew or shrank at its opening price.
     pub fn change(&mut self, instrument: InstrumentId, side: Side, open: Price, volume: Volume, grew: bool) {
+        self.change_at_cost(instrument, side, volume, i128::from(open.0) * i128::from(volume.0), grew);
+    }
+
+    /// A position of this side grew or shrank by a volume that cost so many ticks x steps.
+    pub fn change_at_cost(
+        &mut self,
+        instrument: InstrumentId,
+        side: Side,
+        volume: Volume,
+        tick_steps: i128,
+        grew: bool,
+    ) {
         let holding = self.holdings.entry(instrument).or_default();
         let leg = match side {
             Side::Buy => &mut holding.long,
@@ -91,7 +103,7 @@ impl Exposure {
         };
         let sign = if grew { 1 } else { -1 };
         leg.steps += sign * volume.0;
-        leg.tick_steps += i128::from(sign) * i128::from(open.0) * i128::from(volume.0);
+        leg.tick_steps += i128::from(sign) * tick_steps;
     }
 
     /// Marks one instrument at its present quote and posts the floating profit anew.

@@ -80,6 +80,11 @@ text_id! {
     Symbol
 }
 
+text_id! {
+    /// A secret in the vault; the secret itself enters no input, event or log.
+    SecretId
+}
+
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*

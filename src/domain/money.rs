@@ -3,7 +3,7 @@
 //! Amounts are kept exact (`Exact`) until they are posted; posting rounds once, to the currency's
 //! digits, with a rounding named at the call. Balances hold posted values (`Money`) only.
 
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::{Decimal, RoundingStrategy, prelude::ToPrimitive};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -323,6 +323,29 @@ pub fn percent_of_ticks(ticks: i64, percent: Decimal) -> i64 {
     let exact = Exact(percent).times(Decimal::from(ticks)).over(Decimal::ONE_HUNDRED).0;
     let rounded = exact.round_dp_with_strategy(0, Rounding::AwayFromMarket.strategy());
     i64::try_from(rounded).unwrap_or(i64::MAX)
+}
+
+/// The price in ticks of `missing` steps that together with fills of `known` ticks x steps make the
+/// average of `total` steps; rounded to the nearest tick. `None` if that is no price.
+pub fn remaining_price(
+    average: Decimal,
+    tick: Decimal,
+    total: i64,
+    known: i128,
+    missing: i64,
+) -> Option<i64> {
+    assert!(missing > 0 && total >= missing, "a part is missing");
+    let sum = Exact(average).times(Decimal::from(total)).over(tick).round(0).to_i128()?;
+    let price = i64::try_from(share(sum.checked_sub(known)?, 1, missing)).ok()?;
+    (price > 0).then_some(price)
+}
+
+/// `part` of `whole` of a sum, halves away from zero.
+pub fn share(sum: i128, part: i64, whole: i64) -> i128 {
+    assert!(whole > 0 && part >= 0, "a part of something");
+    let (scaled, whole) = (sum.saturating_mul(i128::from(part)), i128::from(whole));
+    let (quotient, rest) = (scaled / whole, scaled % whole);
+    if rest.abs() * 2 >= whole { quotient + scaled.signum() } else { quotient }
 }
 
 /// The volume-weighted average price of `sum_steps` steps whose ticks x steps add up to

@@ -131,6 +131,8 @@ pub enum OrderEvent {
     FillRest,
     RequestModify,
     RequestCancel,
+    /// The venue took new terms.
+    Modify,
     /// The venue refused to modify or cancel; the order rests on.
     KeepResting,
     Cancel,
@@ -165,6 +167,9 @@ impl OrderStatus {
             (S::Submitted | S::Accepted | S::Triggered | S::PartiallyFilled | S::PendingModify,
                 E::RequestCancel) => S::PendingCancel,
             (S::PendingModify | S::PendingCancel, E::KeepResting) => S::Accepted,
+            (S::Accepted | S::PendingModify, E::Modify) => S::Accepted,
+            (S::PartiallyFilled, E::Modify) => S::PartiallyFilled,
+            (S::PendingCancel, E::Modify) => S::PendingCancel,
 
             (S::Submitted | S::Accepted | S::Triggered | S::PartiallyFilled | S::PendingModify
                 | S::PendingCancel | S::Unknown, E::Cancel) => S::Canceled,
@@ -215,6 +220,12 @@ pub struct Order {
     pub reason: Option<String>,
     /// The intent that asked for its end, if one did.
     pub ended_by: Option<IntentId>,
+    /// The intent that asked for new terms which the venue has not confirmed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub modified_by: Option<IntentId>,
+    /// The venue's own name of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_order: Option<String>,
 }
 
 impl Order {
@@ -243,7 +254,7 @@ mod tests {
         OrderStatus::Rejected,
         OrderStatus::Unknown,
     ];
-    const EVENTS: [OrderEvent; 13] = [
+    const EVENTS: [OrderEvent; 14] = [
         OrderEvent::Deny,
         OrderEvent::Submit,
         OrderEvent::Accept,
@@ -253,6 +264,7 @@ mod tests {
         OrderEvent::FillRest,
         OrderEvent::RequestModify,
         OrderEvent::RequestCancel,
+        OrderEvent::Modify,
         OrderEvent::KeepResting,
         OrderEvent::Cancel,
         OrderEvent::Expire,

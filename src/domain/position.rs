@@ -4,7 +4,7 @@ use super::{
     id::{AccountId, FillId, IntentId, OrderId, PositionId},
     instrument::{Instrument, InstrumentId, Price, Volume},
     market::Quote,
-    money::{Exact, Money},
+    money::{self, Exact, Money},
     order::{Origin, Side},
     time::UnixNanos,
 };
@@ -21,6 +21,10 @@ pub enum FillReason {
     TakeProfit,
     /// The venue closed for lack of margin (AC08).
     StopOut,
+    /// It happened while the link was down and the venue does not say why.
+    Reconciled,
+    /// An operator said so.
+    Resolved,
 }
 
 /// An execution, as the venue reported it (FIX: ExecutionReport; MT5: deal).
@@ -49,7 +53,11 @@ pub struct Position {
     pub instrument: InstrumentId,
     pub side: Side,
     pub volume: Volume,
+    /// Of its only opening fill, or of the first.
     pub open_price: Price,
+    /// What the present volume cost, in ticks x steps, if it was opened by several fills (DM02).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub averaged: Option<i128>,
     pub stop_loss: Option<Price>,
     pub take_profit: Option<Price>,
     /// Margin of the present volume, posted in the account's currency when opened or reduced (AC03).
@@ -61,12 +69,43 @@ pub struct Position {
     pub origin: Origin,
     /// The intent that opened it.
     pub intent_id: IntentId,
+    /// The venue's own name of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_position: Option<String>,
+    /// The intent that asked for other protective levels which the venue has not confirmed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub modified_by: Option<IntentId>,
 }
 
 impl Position {
     /// Profit in the quote currency if it were closed at `price`, before conversion: exact.
     pub fn profit_at(&self, price: Price, instrument: &Instrument) -> Exact {
-        profit(instrument, self.side, self.volume, self.open_price, price)
+        let value = i128::from(price.0) * i128::from(self.volume.0);
+        Exact::product(instrument.tick_step_value(), (value - self.cost()) * i128::from(self.side.sign()))
+    }
+
+    /// What the present volume cost, in ticks x steps.
+    pub fn cost(&self) -> i128 {
+        self.averaged.unwrap_or_else(|| i128::from(self.open_price.0) * i128::from(self.volume.0))
+    }
+
+    /// The share of the cost that goes with a part of the volume; all of it with all (AC05).
+    pub fn cost_of(&self, part: Volume) -> i128 {
+        match self.averaged {
+            None => i128::from(self.open_price.0) * i128::from(part.0),
+            Some(cost) if part >= self.volume => cost,
+            Some(cost) => money::share(cost, part.0, self.volume.0),
+        }
+    }
+
+    /// The average opening price.
+    pub fn average_open(&self, instrument: &Instrument) -> rust_decimal::Decimal {
+        match self.averaged {
+            Some(cost) if !self.volume.is_zero() => {
+                money::average_price(cost, self.volume.0, instrument.tick, instrument.digits)
+            }
+            _ => instrument.price(self.open_price),
+        }
     }
 
     /// The price that would close it now: longs at bid, shorts at ask (EX01, AC12).

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     domain::message::{
-        AccountStatusChanged, EmergencyStopChanged, Event, GatewayStatusChanged, Refusal, RiskAlert,
-        TradeCanceled, TradeClosed, TradeExecuted, TradeIntent, TradeRejected,
+        AccountStatusChanged, EmergencyStopChanged, Event, GatewayStatusChanged, OrderUpdated,
+        PositionUpdated, Refusal, RiskAlert, TradeCanceled, TradeClosed, TradeExecuted, TradeIntent,
+        TradeModified, TradeRejected,
     },
     node::tokens::Scope,
 };
@@ -259,8 +260,11 @@ fn events() -> Vec<EventKind> {
         SchemaGenerator::subschema_for::<TradeIntent>,
         SchemaGenerator::subschema_for::<TradeExecuted>,
         SchemaGenerator::subschema_for::<TradeRejected>,
+        SchemaGenerator::subschema_for::<TradeModified>,
         SchemaGenerator::subschema_for::<TradeCanceled>,
         SchemaGenerator::subschema_for::<TradeClosed>,
+        SchemaGenerator::subschema_for::<OrderUpdated>,
+        SchemaGenerator::subschema_for::<PositionUpdated>,
         SchemaGenerator::subschema_for::<RiskAlert>,
         SchemaGenerator::subschema_for::<EmergencyStopChanged>,
         SchemaGenerator::subschema_for::<AccountStatusChanged>,

@@ -13,7 +13,9 @@ use crate::domain::{
     id::{AccountId, ClientOrderId, OrderId},
     instrument::{Instrument, InstrumentId},
     market::{Candle, Timeframe},
-    message::{Answer, CommandBody, ErrorCode, Idempotency, Input, OrderKey, Query, Refusal, ReplyBody},
+    message::{
+        Answer, CommandBody, ErrorCode, Idempotency, Input, LinkInput, OrderKey, Query, Refusal, ReplyBody,
+    },
     order::Origin,
     time::UnixNanos,
 };
@@ -27,8 +29,11 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// How long a caller waits for an answer that does not come with the command's own step.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Says at which offset an input was entered, once it is durable; an error if that is not known.
+pub(crate) type Entered = oneshot::Receiver<Result<u64, Refusal>>;
+
+/// How long a caller waits for the writer. The engine answers a little earlier for a venue that is silent.
+const ANSWER_LIMIT: Duration = Duration::from_millis(5_500);
 
 /// A command before it is numbered and stamped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,10 +89,15 @@ impl Handle {
             _ => None,
         };
         let lane = match request.body {
-            CommandBody::EmergencyStop(_) | CommandBody::Cancel(_) | CommandBody::Close(_) => {
-                &self.lanes.control
-            }
-            CommandBody::Place(_) | CommandBody::Resume(_) => &self.lanes.commands,
+            CommandBody::EmergencyStop(_)
+            | CommandBody::Cancel(_)
+            | CommandBody::Close(_)
+            | CommandBody::Disconnect(_) => &self.lanes.control,
+            CommandBody::Place(_)
+            | CommandBody::Modify(_)
+            | CommandBody::Resolve(_)
+            | CommandBody::Resume(_)
+            | CommandBody::Connect(_) => &self.lanes.commands,
         };
         let (reply, answer) = oneshot::channel();
         enter(lane, Request::Command { request: Box::new(request), arrival, prior, reply })?;
@@ -193,6 +203,18 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         enter(&self.lanes.control, Request::Node { input: Box::new(input), reply })?;
         self.wait(answer, "may_have_executed").await
+    }
+
+    /// Enters news of a link; waits while too much of it waits. What it returns says when the news is
+    /// durable, and at which offset.
+    ///
+    /// # Errors
+    /// `JOURNAL_UNAVAILABLE` when the writer is gone.
+    pub(crate) async fn report(&self, news: LinkInput) -> Result<Entered, Refusal> {
+        let (reply, entered) = oneshot::channel();
+        let input = Box::new(Input::Link(Box::new(news)));
+        let sent = self.lanes.reports.send(Request::Node { input, reply }).await;
+        sent.map(|()| entered).map_err(|_| journal_unavailable("not_started"))
     }
 
     /// Whether the writer is gone.

@@ -1,4 +1,5 @@
-//! The three bounded ways in. What reduces risk goes first, then requests, then quotes.
+//! The four bounded ways in. What reduces risk goes first, then what venues report, then requests, then
+//! quotes.
 
 use super::{
     handle::{CommandRequest, Response},
@@ -12,6 +13,7 @@ use crate::domain::{
 use tokio::sync::{mpsc, oneshot};
 
 const CONTROL_CAPACITY: usize = 256;
+const REPORT_CAPACITY: usize = 1_024;
 const COMMAND_CAPACITY: usize = 1_024;
 const MARKET_CAPACITY: usize = 1_024;
 /// Inputs of one batch; one commit.
@@ -85,12 +87,14 @@ pub(super) enum Entry {
 #[derive(Clone)]
 pub(super) struct LaneSenders {
     pub control: mpsc::Sender<Request>,
+    pub reports: mpsc::Sender<Request>,
     pub commands: mpsc::Sender<Request>,
 }
 
 /// The writer's ends.
 pub(super) struct Lanes {
     control: mpsc::Receiver<Request>,
+    reports: mpsc::Receiver<Request>,
     commands: mpsc::Receiver<Request>,
     market: mpsc::Receiver<MarketInput>,
 }
@@ -98,10 +102,11 @@ pub(super) struct Lanes {
 /// Makes the lanes; the market's end is for the feed alone.
 pub(super) fn lanes() -> (LaneSenders, mpsc::Sender<MarketInput>, Lanes) {
     let (control_sender, control) = mpsc::channel(CONTROL_CAPACITY);
+    let (report_sender, reports) = mpsc::channel(REPORT_CAPACITY);
     let (command_sender, commands) = mpsc::channel(COMMAND_CAPACITY);
     let (market_sender, market) = mpsc::channel(MARKET_CAPACITY);
-    let senders = LaneSenders { control: control_sender, commands: command_sender };
-    (senders, market_sender, Lanes { control, commands, market })
+    let senders = LaneSenders { control: control_sender, reports: report_sender, commands: command_sender };
+    (senders, market_sender, Lanes { control, reports, commands, market })
 }
 
 impl Lanes {
@@ -110,6 +115,7 @@ impl Lanes {
         tokio::select! {
             biased;
             Some(request) = self.control.recv() => Entry::Request(request),
+            Some(request) = self.reports.recv() => Entry::Request(request),
             Some(request) = self.commands.recv() => Entry::Request(request),
             Some(market) = self.market.recv() => Entry::Market(market),
             else => std::future::pending().await,
@@ -121,6 +127,7 @@ impl Lanes {
         tokio::select! {
             biased;
             Some(request) = self.control.recv() => request,
+            Some(request) = self.reports.recv() => request,
             Some(request) = self.commands.recv() => request,
             else => std::future::pending().await,
         }
@@ -130,6 +137,7 @@ impl Lanes {
     pub fn fill(&mut self, batch: &mut Vec<Entry>) {
         let requests_max = BATCH_MAX - MARKET_SHARE.min(self.market.len());
         take(&mut self.control, batch, requests_max, Entry::Request);
+        take(&mut self.reports, batch, requests_max, Entry::Request);
         take(&mut self.commands, batch, requests_max, Entry::Request);
         take(&mut self.market, batch, BATCH_MAX, Entry::Market);
     }
@@ -138,6 +146,7 @@ impl Lanes {
     pub fn drain_requests(&mut self) -> Vec<Request> {
         let mut requests = Vec::new();
         take(&mut self.control, &mut requests, usize::MAX, |r| r);
+        take(&mut self.reports, &mut requests, usize::MAX, |r| r);
         take(&mut self.commands, &mut requests, usize::MAX, |r| r);
         requests
     }

@@ -72,7 +72,7 @@ struct PlayedBar {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Venue {
     pub(super) accounts: Vec<VenueAccount>,
-    index: BTreeMap<AccountId, usize>,
+    pub(super) index: BTreeMap<AccountId, usize>,
     pub(super) markets: Vec<VenueMarket>,
     sessions: Sessions,
     ambiguous_bars: u64,
@@ -87,7 +87,7 @@ pub struct Venue {
 impl Venue {
     /// Takes a configuration into force. New accounts open with their deposit.
     pub fn configure(&mut self, setup: &Arc<Setup>, now: UnixNanos) {
-        for config in &setup.config.accounts {
+        for config in setup.config.accounts.iter().filter(|config| config.is_paper()) {
             let index = *self.index.entry(config.id.clone()).or_insert_with(|| {
                 self.accounts.push(VenueAccount {
                     id: config.id.clone(),
@@ -143,11 +143,18 @@ impl Venue {
         self.ambiguous_bars
     }
 
+    /// Whether the account is one of this venue.
+    pub fn serves(&self, account: &AccountId) -> bool {
+        self.index.contains_key(account)
+    }
+
     /// Takes a request.
     pub fn request(&mut self, now: UnixNanos, request: &VenueRequest, out: &mut VenueOut) {
         match request {
             VenueRequest::Submit(order) => self.submit(now, order, out),
             VenueRequest::Cancel { account, order } => self.cancel(account, *order, out),
+            VenueRequest::Modify(terms) => self.modify(now, terms, out),
+            VenueRequest::Link { .. } => {} // there is no wire to this venue
         }
     }
 
@@ -165,7 +172,11 @@ impl Venue {
             out.reports.push(rejected(reason));
             return;
         }
-        out.reports.push(VenueReport::Accepted { account: order.account.clone(), order: order.order });
+        out.reports.push(VenueReport::Accepted {
+            account: order.account.clone(),
+            order: order.order,
+            venue_order: None,
+        });
         self.accounts[index].orders.insert(order.order, order.clone());
         let market = &mut self.markets[order.instrument.index()];
         match order.order_type {
@@ -295,7 +306,7 @@ impl Venue {
     }
 
     /// Fills what waits and what is triggered, until nothing more is. No fill outside sessions (OR09).
-    fn match_market(
+    pub(super) fn match_market(
         &mut self,
         now: UnixNanos,
         instrument: InstrumentId,

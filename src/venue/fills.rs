@@ -89,8 +89,10 @@ impl Venue {
         out.reports.push(VenueReport::Filled(VenueFill {
             account: account.id.clone(),
             fill: account.next_fill(),
+            venue_fill: None,
             order: Some(order.order),
             position: position.id,
+            venue_position: None,
             instrument: order.instrument,
             side: order.side,
             volume: order.volume,
@@ -146,8 +148,10 @@ impl Venue {
         out.reports.push(VenueReport::Filled(VenueFill {
             account: account.id.clone(),
             fill: account.next_fill(),
+            venue_fill: None,
             order,
             position: id,
+            venue_position: None,
             instrument: position.instrument,
             side: position.side.opposite(),
             volume,
@@ -166,7 +170,7 @@ impl Venue {
             FillReason::StopLoss => out.marks.push(Mark::StopLossHit),
             FillReason::TakeProfit => out.marks.push(Mark::TakeProfitHit),
             FillReason::StopOut => out.marks.push(Mark::StoppedOut),
-            FillReason::Order => {}
+            FillReason::Order | FillReason::Reconciled | FillReason::Resolved => {}
         }
         let held = position.instrument;
         if rest.is_zero() {
@@ -204,7 +208,7 @@ impl Venue {
         self.dependents.update(index, &account.exposure, &setup.rates, account.currency);
     }
 
-    fn protect(&mut self, index: usize, position: &VenuePosition) {
+    pub(super) fn protect(&mut self, index: usize, position: &VenuePosition) {
         let triggers = &mut self.markets[position.instrument.index()].triggers;
         if let Some(price) = position.stop_loss {
             triggers.add(Trigger::stop_loss(index, position.id), position.side, price);
@@ -214,7 +218,7 @@ impl Venue {
         }
     }
 
-    fn unprotect(&mut self, index: usize, position: &VenuePosition) {
+    pub(super) fn unprotect(&mut self, index: usize, position: &VenuePosition) {
         let triggers = &mut self.markets[position.instrument.index()].triggers;
         if let Some(price) = position.stop_loss {
             triggers.remove(Trigger::stop_loss(index, position.id), position.side, price);

@@ -8,6 +8,7 @@ mod account;
 mod bars;
 mod broker;
 mod fills;
+mod modify;
 mod triggers;
 
 pub use bars::BarLeg;

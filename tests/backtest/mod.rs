@@ -38,6 +38,8 @@ fn sma_cross(stops: Option<(i64, i64)>) -> Config {
         commission_per_lot: Decimal::ZERO,
         allowed_symbols: Vec::new(),
         limits: Limits::default(),
+        link: None,
+        added: false,
     };
     let params = [("fast", "10"), ("slow", "20")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     let strategy = StrategyConfig {

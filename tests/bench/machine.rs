@@ -44,6 +44,8 @@ fn configured() -> (Machine, InstrumentId) {
         commission_per_lot: Decimal::ZERO,
         allowed_symbols: Vec::new(),
         limits: Limits::default(),
+        link: None,
+        added: false,
     });
     let mut machine = Machine::new();
     machine.step(START, &Input::Config(Box::new(config)), &mut Outputs::default());

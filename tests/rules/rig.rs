@@ -54,6 +54,8 @@ pub fn account(name: &str) -> AccountConfig {
         commission_per_lot: Decimal::ZERO,
         allowed_symbols: Vec::new(),
         limits: Limits::default(),
+        link: None,
+        added: false,
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Facts<'a> {
     pub(super) take_profit: Level,
     pub(super) reduces: Option<&'a Position>,
     pub(super) margin: Option<Money>,
+    /// What the order that is modified holds back already.
+    pub(super) reserved_before: Money,
 }
 
 impl<'a> Facts<'a> {
@@ -79,6 +81,7 @@ impl<'a> Facts<'a> {
             take_profit: level(order.take_profit),
             reduces: order.position.and_then(|id| around.account.positions.get(&id)),
             margin: None,
+            reserved_before: Money::ZERO,
         };
         facts.margin = facts.required_margin();
         facts

@@ -6,12 +6,14 @@
 mod approved;
 mod daily_loss;
 mod facts;
+mod modify;
 mod table;
 
 pub(crate) use approved::{RiskApproved, Ticket};
 pub(crate) use daily_loss::{effective_limit as daily_loss_limit, tripped as daily_loss_tripped};
 pub(crate) use facts::{Circumstances, Facts};
-pub use table::{CHECKS, CheckRow};
+pub(crate) use modify::{Terms, assess as assess_modify};
+pub use table::{CHECKS, CheckRow, Modify};
 
 use crate::domain::message::{Check, Computed, Violation};
 use table::Verdict;

@@ -29,45 +29,60 @@ pub struct CheckRow {
     pub meaning: &'static str,
     /// Whether it also applies to an order that only reduces (RK09).
     pub reduce: bool,
+    /// Whether it applies to new terms of an order or a position.
+    pub modify: Modify,
     /// Its key under `[risk]` or `[accounts.risk]`, if it is configured.
     pub config_key: Option<&'static str>,
     pub(super) test: fn(&Facts<'_>) -> Verdict,
 }
 
+/// When a check applies to new terms (RK09).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modify {
+    Always,
+    /// When they add risk: more volume, another entry price, a protective stop further away or gone.
+    Risk,
+    Never,
+}
+
+use Modify::{Always, Never, Risk};
+
 const fn row(
     code: Code,
     reduce: bool,
+    modify: Modify,
     config_key: Option<&'static str>,
     meaning: &'static str,
     test: fn(&Facts<'_>) -> Verdict,
 ) -> CheckRow {
-    CheckRow { code, meaning, reduce, config_key, test }
+    CheckRow { code, meaning, reduce, modify, config_key, test }
 }
 
 /// All checks, in order. The first that fails decides the error's code.
 #[rustfmt::skip]
 pub const CHECKS: &[CheckRow] = &[
-    row(Code::TradingHalted, false, None, "an emergency stop or a loss limit is latched", trading_halted),
-    row(Code::AccountNotConnected, true, None, "the account's link is not up", account_connected),
-    row(Code::SymbolUnknown, true, None, "no such instrument", symbol_known),
-    row(Code::SymbolNotAllowed, false, Some("allowed_symbols"), "not among the account's symbols", symbol_allowed),
-    row(Code::OrderTypeUnsupported, true, None, "the venue does not offer this order type", order_type),
-    row(Code::TifUnsupported, true, None, "the venue does not offer this lifetime", tif),
-    row(Code::FillingUnsupported, true, None, "the venue does not offer this filling", filling),
-    row(Code::MarketClosed, true, None, "the instrument's session is closed", market_open),
-    row(Code::QuoteMissing, true, None, "no quote has been seen", quote_seen),
-    row(Code::QuoteStale, true, Some("quote_max_age_ms"), "the last quote is too old", quote_fresh),
-    row(Code::VolumeStep, true, None, "not a whole number of volume steps", volume_step),
-    row(Code::VolumeMin, true, None, "below the least volume", volume_min),
-    row(Code::VolumeMax, true, None, "above the greatest volume", volume_max),
-    row(Code::PriceTick, true, None, "a price is not a whole number of ticks", price_tick),
-    row(Code::StopsInvalid, false, None, "a protective level lies on the wrong side", stops_valid),
-    row(Code::ReduceOnly, true, None, "a reduction that would not reduce", reduces),
-    row(Code::DuplicateOrder, true, None, "the client order id was used before", not_duplicate),
-    row(Code::MaxPositions, false, Some("max_positions"), "too many positions", max_positions),
-    row(Code::MaxDailyLoss, false, Some("max_daily_loss"), "the day's loss has reached its limit", max_daily_loss),
-    row(Code::ConversionRateMissing, false, None, "no rate into the account's currency", converts),
-    row(Code::MarginInsufficient, false, None, "not enough free margin", margin),
+    row(Code::TradingHalted, false, Risk, None, "an emergency stop or a loss limit is latched", trading_halted),
+    row(Code::AccountNotConnected, true, Always, None, "the account's link is not up", account_connected),
+    row(Code::Reconciling, false, Risk, None, "the account is being compared with its venue", not_reconciling),
+    row(Code::SymbolUnknown, true, Always, None, "no such instrument", symbol_known),
+    row(Code::SymbolNotAllowed, false, Risk, Some("allowed_symbols"), "not among the account's symbols", symbol_allowed),
+    row(Code::OrderTypeUnsupported, true, Never, None, "the venue does not offer this order type", order_type),
+    row(Code::TifUnsupported, true, Never, None, "the venue does not offer this lifetime", tif),
+    row(Code::FillingUnsupported, true, Never, None, "the venue does not offer this filling", filling),
+    row(Code::MarketClosed, true, Always, None, "the instrument's session is closed", market_open),
+    row(Code::QuoteMissing, true, Always, None, "no quote has been seen", quote_seen),
+    row(Code::QuoteStale, true, Always, Some("quote_max_age_ms"), "the last quote is too old", quote_fresh),
+    row(Code::VolumeStep, true, Always, None, "not a whole number of volume steps", volume_step),
+    row(Code::VolumeMin, true, Always, None, "below the least volume", volume_min),
+    row(Code::VolumeMax, true, Always, None, "above the greatest volume", volume_max),
+    row(Code::PriceTick, true, Always, None, "a price is not a whole number of ticks", price_tick),
+    row(Code::StopsInvalid, false, Always, None, "a protective level lies on the wrong side", stops_valid),
+    row(Code::ReduceOnly, true, Never, None, "a reduction that would not reduce", reduces),
+    row(Code::DuplicateOrder, true, Never, None, "the client order id was used before", not_duplicate),
+    row(Code::MaxPositions, false, Never, Some("max_positions"), "too many positions", max_positions),
+    row(Code::MaxDailyLoss, false, Risk, Some("max_daily_loss"), "the day's loss has reached its limit", max_daily_loss),
+    row(Code::ConversionRateMissing, false, Risk, None, "no rate into the account's currency", converts),
+    row(Code::MarginInsufficient, false, Risk, None, "not enough free margin", margin),
 ];
 
 const PASS: Verdict = Verdict::Pass { limit: None, actual: None };
@@ -109,8 +124,17 @@ fn trading_halted(f: &Facts<'_>) -> Verdict {
 }
 
 fn account_connected(f: &Facts<'_>) -> Verdict {
-    when(f.around.account.link == LinkStatus::Connected, Code::AccountNotConnected, || {
-        "the account is not connected to its venue: try again when it is".to_owned()
+    when(f.around.account.is_reachable(), Code::AccountNotConnected, || {
+        let why = f.around.account.session.last_error.as_deref();
+        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+        format!("the account is not connected to its venue{why}: try again when accounts.status says it is")
+    })
+}
+
+/// While the books are compared, cancels and closes flow and nothing else (RK07).
+fn not_reconciling(f: &Facts<'_>) -> Verdict {
+    when(f.around.account.link != LinkStatus::Reconciling, Code::Reconciling, || {
+        "the account is being compared with its venue: try again in a moment".to_owned()
     })
 }
 
@@ -132,10 +156,12 @@ fn symbol_allowed(f: &Facts<'_>) -> Verdict {
 }
 
 fn order_type(f: &Facts<'_>) -> Verdict {
+    let remote = !f.around.account.config.is_paper();
+    let offered = !remote || f.around.account.session.capabilities.order_types.contains(&f.order.order_type);
     when(
-        matches!(f.order.order_type, OrderType::Market | OrderType::Limit),
+        offered && matches!(f.order.order_type, OrderType::Market | OrderType::Limit),
         Code::OrderTypeUnsupported,
-        || "the venue takes market and limit orders".to_owned(),
+        || "the venue does not take orders of this type".to_owned(),
     )
 }
 
@@ -322,7 +348,7 @@ fn converts(f: &Facts<'_>) -> Verdict {
 
 fn margin(f: &Facts<'_>) -> Verdict {
     let Some(required) = f.margin else { return Verdict::Unknown };
-    let free = f.free_margin();
+    let free = f.free_margin() + f.reserved_before;
     let message = format!("margin {required} is needed, {free} is free");
     limited(Code::MarginInsufficient, required <= free, message, free.amount(), required.amount(), None)
 }

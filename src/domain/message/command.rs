@@ -1,6 +1,7 @@
 //! Commands: what a principal asks for, in the wire's units. The risk gate puts them on the grid.
 
 use crate::domain::{
+    account::AccountConfig,
     id::{AccountId, ClientOrderId, CommandId, OrderId, PositionId, StopId},
     order::{Filling, OrderType, Origin, Side, TimeInForce},
     time::UnixNanos,
@@ -42,8 +43,12 @@ pub enum CommandBody {
     Place(PlaceOrder),
     Cancel(CancelOrders),
     Close(ClosePosition),
+    Modify(ModifyTrade),
+    Resolve(ResolveOrder),
     EmergencyStop(EmergencyStop),
     Resume(ResumeTrading),
+    Connect(ConnectAccount),
+    Disconnect(DisconnectAccount),
 }
 
 impl CommandBody {
@@ -53,8 +58,12 @@ impl CommandBody {
             Self::Place(_) => "trades.place",
             Self::Cancel(_) => "trades.cancel",
             Self::Close(_) => "trades.closePosition",
+            Self::Modify(_) => "trades.modify",
+            Self::Resolve(_) => "trades.resolve",
             Self::EmergencyStop(_) => "risk.emergencyStop",
             Self::Resume(_) => "risk.resume",
+            Self::Connect(_) => "accounts.connect",
+            Self::Disconnect(_) => "accounts.disconnect",
         }
     }
 
@@ -64,6 +73,10 @@ impl CommandBody {
             Self::Place(p) => Some(&p.account),
             Self::Cancel(c) => Some(&c.account),
             Self::Close(c) => Some(&c.account),
+            Self::Modify(m) => Some(&m.account),
+            Self::Resolve(r) => Some(&r.account),
+            Self::Connect(c) => Some(&c.account),
+            Self::Disconnect(d) => Some(&d.account),
             Self::EmergencyStop(EmergencyStop { scope, .. }) => match scope {
                 StopScope::Account(id) => Some(id),
                 StopScope::Global => None,
@@ -148,6 +161,78 @@ pub enum CloseTarget {
     Position(PositionId),
     /// Every position on the symbol.
     Symbol(String),
+}
+
+/// `trades.modify`: new terms of a working order, or protective levels of a position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModifyTrade {
+    pub account: AccountId,
+    pub target: TradeTarget,
+    /// Of a limit order.
+    pub price: Option<Decimal>,
+    /// Of an order, in lots, what is filled included.
+    pub volume: Option<Decimal>,
+    pub stop_loss: LevelChange,
+    pub take_profit: LevelChange,
+    /// The version that the caller has seen; another one is a conflict.
+    pub expected_version: Option<u32>,
+}
+
+/// An order or a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TradeTarget {
+    Order(OrderId),
+    Position(PositionId),
+}
+
+/// What becomes of a protective level.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LevelChange {
+    #[default]
+    Keep,
+    Remove,
+    Price(Decimal),
+}
+
+/// `trades.resolve`: an operator says what became of an order of unknown fate (LV03).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolveOrder {
+    pub account: AccountId,
+    pub order: OrderId,
+    pub outcome: ResolvedAs,
+    pub reason: String,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolvedAs {
+    NotExecuted,
+    Filled {
+        /// In lots.
+        volume: Decimal,
+        price: Decimal,
+        /// In the account's currency, negative as a cost.
+        commission: Decimal,
+        /// The venue's name of the position, if it has one of its own.
+        venue_position: Option<String>,
+    },
+}
+
+/// `accounts.connect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectAccount {
+    pub account: AccountId,
+    /// `None`: the account is there already, and is to be connected again.
+    pub settings: Option<Box<AccountConfig>>,
+}
+
+/// `accounts.disconnect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisconnectAccount {
+    pub account: AccountId,
 }
 
 /// What an emergency stop or a resume concerns.

@@ -40,8 +40,11 @@ events! {
     TradeIntent(TradeIntent) = "event.trade.intent",
     TradeExecuted(TradeExecuted) = "event.trade.executed",
     TradeRejected(TradeRejected) = "event.trade.rejected",
+    TradeModified(TradeModified) = "event.trade.modified",
     TradeCanceled(TradeCanceled) = "event.trade.canceled",
     TradeClosed(TradeClosed) = "event.trade.closed",
+    OrderUpdated(OrderUpdated) = "event.order.updated",
+    PositionUpdated(PositionUpdated) = "event.position.updated",
     RiskAlert(RiskAlert) = "event.risk.alert",
     EmergencyStop(EmergencyStopChanged) = "event.emergency_stop",
     AccountStatus(AccountStatusChanged) = "event.account.status",
@@ -55,8 +58,11 @@ impl Event {
             Self::TradeIntent(e) => Some(&e.account_id),
             Self::TradeExecuted(e) => Some(&e.account_id),
             Self::TradeRejected(e) => Some(&e.account_id),
+            Self::TradeModified(e) => Some(&e.account_id),
             Self::TradeCanceled(e) => Some(&e.account_id),
             Self::TradeClosed(e) => Some(&e.account_id),
+            Self::OrderUpdated(e) => Some(&e.order.account_id),
+            Self::PositionUpdated(e) => Some(&e.position.account_id),
             Self::AccountStatus(e) => Some(&e.account_id),
             Self::RiskAlert(e) => e.account_id.as_ref(),
             Self::EmergencyStop(e) => e.id.as_ref(),
@@ -79,7 +85,7 @@ pub struct TradeIntent {
     pub origin: Origin,
     pub account_id: AccountId,
     pub symbol: String,
-    /// `place`, `cancel` or `close`.
+    /// `place`, `modify`, `cancel` or `close`.
     pub action: String,
     pub params: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -128,6 +134,35 @@ pub struct TradeRejected {
     pub reason: String,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub violations: Vec<Violation>,
+}
+
+/// An order, or a position's protective levels, have new terms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TradeModified {
+    pub account_id: AccountId,
+    /// Absent when the venue changed them by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intent_id: Option<IntentId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub order: Option<OrderView>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub position: Option<PositionView>,
+}
+
+/// An order as it is now; at most once for each thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderUpdated {
+    pub order: OrderView,
+}
+
+/// A position as it is now; at most once for each thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PositionUpdated {
+    pub position: PositionView,
+    /// It is no more.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub closed: bool,
 }
 
 /// A working order ended without a (further) fill.

@@ -1,6 +1,6 @@
 //! The one way in.
 
-use super::{Command, GatewayState};
+use super::{Command, GatewayState, LinkInput};
 use crate::domain::{
     config::Config,
     instrument::{InstrumentId, Price},
@@ -22,6 +22,8 @@ pub enum Input {
     Bar(Bar),
     /// A request of a user.
     Command(Box<Command>),
+    /// News of a link to a venue.
+    Link(Box<LinkInput>),
     /// Nothing happened but time: due deadlines fire.
     Wake,
     /// The wall clock jumped, or is trustworthy again.

@@ -33,4 +33,33 @@ pub enum Mark {
     AmbiguousBar,
     MarketOrderWaited,
     ConversionMissing,
+    OrderModified,
+    ModifyRejected,
+    /// Trades of one account came faster than its rate.
+    TradeRateExceeded,
+    LinkUp,
+    LinkDown,
+    /// A venue said what cannot be true; an alarm of that account.
+    LinkFault,
+    /// Reports were missing and were asked for again.
+    ReportGap,
+    /// A report came a second time.
+    DuplicateReport,
+    /// A link broke while an order's fate was open.
+    OrderUnknown,
+    /// An order of unknown fate turned out to rest at the venue, or to have ended there.
+    UnknownFound,
+    /// An order of unknown fate turned out never to have reached the venue.
+    UnknownNotReceived,
+    /// A fill that happened while the link was down.
+    MissedFill,
+    /// An order that was never written to the wire.
+    OrderNotSent,
+    /// The venue's books were compared and agree.
+    Reconciled,
+    /// The venue's balance is not the sum of what it told.
+    BalanceAdjusted,
+    OrderResolved,
+    /// A report contradicts what an operator resolved; an alarm.
+    ResolvedContradicted,
 }

@@ -7,6 +7,7 @@
 mod command;
 mod event;
 mod input;
+mod link;
 mod mark;
 mod outputs;
 mod query;
@@ -16,24 +17,30 @@ mod venue;
 mod view;
 
 pub use command::{
-    CancelOrders, CancelTarget, ClosePosition, CloseTarget, Command, CommandBody, EmergencyStop, Idempotency,
-    PlaceOrder, ResumeTarget, ResumeTrading, StopAction, StopLevel, StopScope,
+    CancelOrders, CancelTarget, ClosePosition, CloseTarget, Command, CommandBody, ConnectAccount,
+    DisconnectAccount, EmergencyStop, Idempotency, LevelChange, ModifyTrade, PlaceOrder, ResolveOrder,
+    ResolvedAs, ResumeTarget, ResumeTrading, StopAction, StopLevel, StopScope, TradeTarget,
 };
 pub use event::{
-    AccountStatusChanged, EmergencyStopChanged, Event, GatewayState, GatewayStatusChanged, RiskAlert,
-    StopPhase, TradeCanceled, TradeClosed, TradeExecuted, TradeIntent, TradeRejected,
+    AccountStatusChanged, EmergencyStopChanged, Event, GatewayState, GatewayStatusChanged, OrderUpdated,
+    PositionUpdated, RiskAlert, StopPhase, TradeCanceled, TradeClosed, TradeExecuted, TradeIntent,
+    TradeModified, TradeRejected,
 };
 pub use input::Input;
+pub use link::{
+    Capabilities, Levels, LinkEvent, LinkFill, LinkInput, LinkReport, LinkUp, ModifyField, NumberedReport,
+    OrderState, PositionState, VenueOrderStatus, VenueSnapshot,
+};
 pub use mark::Mark;
 pub use outputs::{ArchivedOrder, FeedEvent, Outputs};
 pub use query::{Answer, OrderKey, Query};
 pub use refusal::{ErrorCode, Refusal, Violation, ViolationCode};
 pub use reply::{
-    CancelReply, CloseReply, Outcome, OutcomeKind, OutcomeState, PlaceReply, Reply, ReplyBody, ResumeReply,
-    StopReply,
+    AccountReply, CancelReply, CloseReply, DisconnectReply, ModifyReply, Outcome, OutcomeKind, OutcomeState,
+    PlaceReply, Reply, ReplyBody, ResolveReply, ResumeReply, StopReply,
 };
-pub use venue::{VenueFill, VenueOrder, VenueReport, VenueRequest};
+pub use venue::{LinkRequest, ModifyTarget, VenueFill, VenueModify, VenueOrder, VenueReport, VenueRequest};
 pub use view::{
-    AccountSummary, AccountView, Check, Computed, FillView, LatchView, LimitView, OrderDetail, OrderView,
-    PositionView, PreviewView, RiskStatusView,
+    AccountStatusView, AccountSummary, AccountView, Check, Computed, FillView, LatchView, LimitView,
+    OrderDetail, OrderView, PositionView, PreviewView, RiskStatusView,
 };

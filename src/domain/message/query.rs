@@ -1,6 +1,8 @@
 //! Questions to the engine. They have no effect and are answered from committed state.
 
-use super::{AccountSummary, AccountView, OrderDetail, PlaceOrder, PreviewView, RiskStatusView};
+use super::{
+    AccountStatusView, AccountSummary, AccountView, OrderDetail, PlaceOrder, PreviewView, RiskStatusView,
+};
 use crate::domain::{
     id::{AccountId, ClientOrderId, IntentId, OrderId},
     instrument::InstrumentId,
@@ -12,6 +14,7 @@ use crate::domain::{
 pub enum Query {
     Accounts,
     Account(AccountId),
+    AccountStatus(AccountId),
     Order(AccountId, OrderKey),
     Preview(Box<PlaceOrder>),
     RiskStatus(Option<AccountId>),
@@ -32,6 +35,7 @@ pub enum OrderKey {
 pub enum Answer {
     Accounts(Vec<AccountSummary>),
     Account(Box<AccountView>),
+    AccountStatus(Box<AccountStatusView>),
     Order(Box<OrderDetail>),
     Preview(Box<PreviewView>),
     RiskStatus(Box<RiskStatusView>),

@@ -49,6 +49,8 @@ violation_codes! {
     TradingHalted = "TRADING_HALTED",
     /// The account's link is not up.
     AccountNotConnected = "ACCOUNT_NOT_CONNECTED",
+    /// The account is being compared with its venue.
+    Reconciling = "RECONCILING",
     /// No such instrument.
     SymbolUnknown = "SYMBOL_UNKNOWN",
     /// The account may not trade this instrument.
@@ -147,7 +149,9 @@ impl Refusal {
             Some(v) => {
                 let code = match v.code {
                     ViolationCode::MarketClosed => ErrorCode::MarketClosed,
-                    ViolationCode::AccountNotConnected => ErrorCode::ConnectorUnavailable,
+                    ViolationCode::AccountNotConnected | ViolationCode::Reconciling => {
+                        ErrorCode::ConnectorUnavailable
+                    }
                     _ => ErrorCode::RiskBlocked,
                 };
                 (code, v.code.name(), v.message.clone())

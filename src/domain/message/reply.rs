@@ -1,8 +1,9 @@
 //! Replies: the final answer to a command.
 
-use super::{FillView, PositionView, Refusal};
+use super::{AccountView, FillView, OrderView, PositionView, Refusal};
 use crate::domain::{
-    id::{ClientOrderId, CommandId, IntentId, OrderId, PositionId, StopId},
+    account::LinkStatus,
+    id::{AccountId, ClientOrderId, CommandId, IntentId, OrderId, PositionId, StopId},
     order::OrderStatus,
 };
 use rust_decimal::Decimal;
@@ -25,7 +26,11 @@ pub enum ReplyBody {
     Close(CloseReply),
     Stop(StopReply),
     Resume(ResumeReply),
+    Account(Box<AccountReply>),
+    Disconnect(DisconnectReply),
     Cancel(CancelReply),
+    Resolve(Box<ResolveReply>),
+    Modify(Box<ModifyReply>),
 }
 
 /// `trades.place`.
@@ -88,6 +93,43 @@ pub struct StopReply {
 pub struct ResumeReply {
     /// The latches that are gone, by id.
     pub cleared: Vec<String>,
+    pub journal_offset: u64,
+}
+
+/// `trades.modify`: what was modified, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ModifyReply {
+    #[serde(rename_all = "camelCase")]
+    Order { order: OrderView, journal_offset: u64 },
+    #[serde(rename_all = "camelCase")]
+    Position { position: PositionView, journal_offset: u64 },
+}
+
+/// `trades.resolve`: the order as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolveReply {
+    pub order: OrderView,
+    pub fills: Vec<FillView>,
+    pub journal_offset: u64,
+}
+
+/// `accounts.connect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountReply {
+    #[serde(flatten)]
+    pub account: AccountView,
+    pub journal_offset: u64,
+}
+
+/// `accounts.disconnect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DisconnectReply {
+    pub account_id: AccountId,
+    pub status: LinkStatus,
     pub journal_offset: u64,
 }
 

@@ -1,6 +1,7 @@
 //! Between engine and venue: what a broker is asked for and what it reports.
 
 use crate::domain::{
+    account::LinkSettings,
     id::{AccountId, FillId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
     money::Money,
@@ -15,7 +16,73 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum VenueRequest {
     Submit(VenueOrder),
-    Cancel { account: AccountId, order: OrderId },
+    Cancel {
+        account: AccountId,
+        order: OrderId,
+    },
+    Modify(VenueModify),
+    /// Only to venues behind a wire, as all that follow.
+    Link {
+        account: AccountId,
+        request: LinkRequest,
+    },
+}
+
+/// What concerns a link and not the market.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkRequest {
+    /// Have a session with this venue from now on.
+    Open(LinkSettings),
+    /// Have none.
+    Close,
+    /// Every report after this one of the log that is named, then the books; with them whatever became
+    /// of these orders, and every fill after the one that is named.
+    Sync { log: Option<String>, after: u64, fills_after: Option<String>, orders: Vec<OrderId> },
+    /// Reports after this one again: some were lost.
+    Resend { after: u64 },
+    /// What became of these orders.
+    Status { orders: Vec<OrderId> },
+    /// New orders that are not on the wire yet must never be (RK05).
+    Purge,
+}
+
+impl VenueRequest {
+    /// The account it concerns.
+    pub const fn account(&self) -> &AccountId {
+        match self {
+            Self::Submit(order) => &order.account,
+            Self::Modify(modify) => &modify.account,
+            Self::Cancel { account, .. } | Self::Link { account, .. } => account,
+        }
+    }
+}
+
+/// New terms of a working order, or of a position (FIX: OrderCancelReplaceRequest). All are given, also
+/// those that stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VenueModify {
+    pub account: AccountId,
+    pub target: ModifyTarget,
+    pub instrument: InstrumentId,
+    /// Of an order.
+    pub volume: Option<Volume>,
+    pub price: Option<Price>,
+    pub stop_loss: Option<Stop>,
+    pub take_profit: Option<Stop>,
+}
+
+/// What is modified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModifyTarget {
+    Order(OrderId),
+    Position {
+        id: PositionId,
+        /// The venue's name of it, if it has one of its own.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        venue: Option<String>,
+    },
 }
 
 /// A new order (FIX: NewOrderSingle).
@@ -33,28 +100,81 @@ pub struct VenueOrder {
     pub filling: Filling,
     /// The position to reduce; `None` opens one that bears the order's number.
     pub position: Option<PositionId>,
+    /// That position's name at the venue, if it has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_position: Option<String>,
 }
 
 /// A report of a venue (FIX: ExecutionReport, OrderCancelReject).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VenueReport {
-    Accepted { account: AccountId, order: OrderId },
-    Rejected { account: AccountId, order: OrderId, reason: String },
-    Canceled { account: AccountId, order: OrderId, reason: Option<String> },
-    CancelRejected { account: AccountId, order: OrderId, reason: String },
+    Accepted {
+        account: AccountId,
+        order: OrderId,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        venue_order: Option<String>,
+    },
+    Rejected {
+        account: AccountId,
+        order: OrderId,
+        reason: String,
+    },
+    Canceled {
+        account: AccountId,
+        order: OrderId,
+        reason: Option<String>,
+    },
+    CancelRejected {
+        account: AccountId,
+        order: OrderId,
+        reason: String,
+    },
+    Expired {
+        account: AccountId,
+        order: OrderId,
+    },
+    /// The terms of an order, or the levels of a position, as they are now.
+    Modified(VenueModify),
+    ModifyRejected {
+        account: AccountId,
+        target: ModifyTarget,
+        reason: String,
+    },
     Filled(VenueFill),
+}
+
+impl VenueReport {
+    /// The account it concerns.
+    pub const fn account(&self) -> &AccountId {
+        match self {
+            Self::Filled(fill) => &fill.account,
+            Self::Modified(terms) => &terms.account,
+            Self::Accepted { account, .. }
+            | Self::Rejected { account, .. }
+            | Self::Canceled { account, .. }
+            | Self::CancelRejected { account, .. }
+            | Self::Expired { account, .. }
+            | Self::ModifyRejected { account, .. } => account,
+        }
+    }
 }
 
 /// A fill, with everything that the broker posted for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VenueFill {
     pub account: AccountId,
-    /// Numbered by the venue, per account, without gaps.
+    /// Counts an account's fills.
     pub fill: FillId,
+    /// The venue's own name of it, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_fill: Option<String>,
     /// `None`: the venue closed by itself (stop loss, take profit, stop-out).
     pub order: Option<OrderId>,
     pub position: PositionId,
+    /// That position's name at the venue, if it has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_position: Option<String>,
     pub instrument: InstrumentId,
     pub side: Side,
     pub volume: Volume,

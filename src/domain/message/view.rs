@@ -51,6 +51,9 @@ pub struct OrderView {
     pub origin: Origin,
     pub created_at: UnixNanos,
     pub updated_at: UnixNanos,
+    /// The venue's own name of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_order_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
 }
@@ -87,6 +90,7 @@ impl OrderView {
             origin: order.origin,
             created_at: order.created_at,
             updated_at: order.updated_at,
+            venue_order_id: order.venue_order.clone(),
             reason: order.reason.clone(),
         }
     }
@@ -178,7 +182,7 @@ impl PositionView {
             symbol: instrument.symbol.clone(),
             side: position.side,
             volume: instrument.lots(position.volume),
-            open_price: instrument.price(position.open_price),
+            open_price: position.average_open(instrument),
             current_price: instrument.price(current),
             stop_loss: position.stop_loss.map(|p| instrument.price(p)),
             take_profit: position.take_profit.map(|p| instrument.price(p)),
@@ -191,6 +195,20 @@ impl PositionView {
             origin: position.origin,
         }
     }
+}
+
+/// `accounts.status`: the account's link to its venue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountStatusView {
+    pub account_id: AccountId,
+    pub status: LinkStatus,
+    pub since: UnixNanos,
+    /// Why it is not connected, or last was not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+    /// Orders whose fate is open.
+    pub unknown_orders: Vec<OrderId>,
 }
 
 /// One row of `accounts.list`.

@@ -38,6 +38,8 @@ pub(super) fn paper() -> AccountConfig {
         commission_per_lot: Decimal::ZERO,
         allowed_symbols: Vec::new(),
         limits: Limits::default(),
+        link: None,
+        added: false,
     }
 }
 
@@ -83,6 +85,8 @@ fn account(table: &Table<'_>) -> Result<AccountConfig, ConfigError> {
         commission_per_lot: amount(table, "commission_per_lot", Decimal::ZERO)?.unwrap_or_default(),
         allowed_symbols: symbols(table)?,
         limits: table.table("risk", limits)?.unwrap_or_default(),
+        link: None,
+        added: false,
     })
 }
 

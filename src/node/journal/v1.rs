@@ -34,6 +34,7 @@ const COMMAND: u8 = 5;
 const WAKE: u8 = 6;
 const CLOCK: u8 = 7;
 const END_OF_DATA: u8 = 8;
+const LINK: u8 = 9;
 
 #[derive(Encode, Decode, CborLen)]
 #[cbor(array)]
@@ -102,6 +103,7 @@ pub(super) fn encode(input: &Input) -> (u8, Vec<u8>) {
             (BAR, row::encode(&payload))
         }
         Input::Command(command) => (COMMAND, to_json(command)),
+        Input::Link(link) => (LINK, to_json(link)),
         Input::Wake => (WAKE, row::encode(&NoPayload {})),
         Input::ClockSuspect { suspect } => (CLOCK, row::encode(&ClockPayload { suspect: *suspect })),
         Input::EndOfData => (END_OF_DATA, row::encode(&NoPayload {})),
@@ -131,6 +133,7 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Input, PayloadError> {
             })
         }
         COMMAND => Input::Command(Box::new(from_json("command", payload)?)),
+        LINK => Input::Link(Box::new(from_json("link event", payload)?)),
         WAKE => fields::<NoPayload>("wake", payload).map(|_| Input::Wake)?,
         CLOCK => Input::ClockSuspect { suspect: fields::<ClockPayload>("clock state", payload)?.suspect },
         END_OF_DATA => fields::<NoPayload>("end of data", payload).map(|_| Input::EndOfData)?,

@@ -6,6 +6,7 @@
 
 mod alarm;
 mod outbox;
+mod outlet;
 mod overtaking;
 mod recovery;
 mod shadow;
@@ -14,7 +15,8 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use start::{Ended, Node, start};
+pub(crate) use outlet::{NoVenues, Outlet};
+pub(crate) use start::{Ended, Node, Start, start};
 
 use self::{
     alarm::Alarm, outbox::Outbox, overtaking::Overtaking, recovery::FailedCommit, shadow::ShadowTask,
@@ -65,6 +67,7 @@ pub(crate) struct Writer {
     /// `None` while a commit has it or it is being reopened.
     journal: Option<Journal>,
     shadow: ShadowTask,
+    outlet: Arc<dyn Outlet>,
     machine: Machine,
     out: Outputs,
     /// Offset of the last input that was applied.
@@ -255,6 +258,7 @@ impl Writer {
                 self.outbox.replies.push((caller, response));
             }
         }
+        self.outbox.requests.append(&mut self.out.venue);
         for event in self.out.feed.drain(..) {
             match event {
                 FeedEvent::Tick { instrument, .. } => drop(self.outbox.ticked.insert(instrument)),
@@ -330,6 +334,10 @@ impl Writer {
         let feed = mem::take(&mut self.outbox.feed);
         let ticked = mem::take(&mut self.outbox.ticked);
         let partials = ticked.into_iter().map(|id| (id, self.open_candles(id))).collect();
+        // before any answer: a stop that is told to have latched holds back what is not on a wire (RK05)
+        if !self.outbox.requests.is_empty() {
+            self.outlet.send(mem::take(&mut self.outbox.requests));
+        }
         let answered = self.outbox.answer();
         if !(events.is_empty() && feed.is_empty()) {
             self.shared.hub.broadcast(Release { journal_offset: self.applied, events, feed, partials });

@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         instrument::InstrumentId,
-        message::{Answer, FeedEvent, Refusal},
+        message::{Answer, FeedEvent, Refusal, VenueRequest},
     },
     node::{
         handle::{Response, journal_unavailable},
@@ -23,6 +23,8 @@ pub(super) struct Outbox {
     pub answers: Vec<(Reply<Dated>, Result<Dated, Refusal>)>,
     /// Inputs of the node itself, with their offsets.
     pub entered: Vec<(Reply<u64>, u64)>,
+    /// To venues outside of the machine.
+    pub requests: Vec<VenueRequest>,
     pub feed: Vec<FeedEvent>,
     /// Instruments whose open candles changed.
     pub ticked: BTreeSet<InstrumentId>,
@@ -31,7 +33,10 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Whether somebody waits for it.
     pub fn is_awaited(&self) -> bool {
-        !(self.replies.is_empty() && self.answers.is_empty() && self.entered.is_empty())
+        !(self.replies.is_empty()
+            && self.answers.is_empty()
+            && self.entered.is_empty()
+            && self.requests.is_empty())
     }
 
     /// Answers who asked for something; returns how many there were.
@@ -68,6 +73,7 @@ impl Outbox {
         for (reply, _) in self.entered.drain(..) {
             let _ = reply.send(Err(journal_unavailable("may_have_executed")));
         }
+        self.requests.clear();
         self.feed.clear();
         self.ticked.clear();
     }

@@ -69,6 +69,7 @@ impl Writer {
             board.last_error = Some(error.to_string());
         }
         self.outbox.refuse();
+        self.outlet.reset("the journal failed");
         // the lanes are open, so what is applied after the failed batch is nothing
         self.batch = Batch::default();
         self.held_since_ns = None;

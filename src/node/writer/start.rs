@@ -1,6 +1,8 @@
 //! From an opened journal to a running writer.
 
-use super::{Writer, WriterError, alarm::Alarm, outbox::Outbox, overtaking::Overtaking, shadow::ShadowTask};
+use super::{
+    Outlet, Writer, WriterError, alarm::Alarm, outbox::Outbox, overtaking::Overtaking, shadow::ShadowTask,
+};
 use crate::{
     domain::{instrument::Instrument, message::Outputs},
     node::{
@@ -48,16 +50,20 @@ impl<T> Ended<T> {
     }
 }
 
+/// What a writer is started with.
+pub(crate) struct Start {
+    pub services: Services,
+    pub opened: Opened,
+    pub journal_options: JournalOptions,
+    pub clock: Clock,
+    pub feed_kind: &'static str,
+    pub instruments: Arc<[Instrument]>,
+    pub outlet: Arc<dyn Outlet>,
+}
+
 /// Starts the writer on what was recovered.
-pub(crate) fn start(
-    rt: &Rt,
-    services: Services,
-    opened: Opened,
-    journal_options: JournalOptions,
-    clock: Clock,
-    feed_kind: &'static str,
-    instruments: Arc<[Instrument]>,
-) -> Node {
+pub(crate) fn start(rt: &Rt, start: Start) -> Node {
+    let Start { services, opened, journal_options, clock, feed_kind, instruments, outlet } = start;
     let Opened { journal, machine, shadow, .. } = opened;
     let epoch = journal.epoch();
     let (senders, market, lanes) = lanes();
@@ -97,6 +103,7 @@ pub(crate) fn start(
         alarm: Alarm::new(rt.clone()),
         journal: Some(journal),
         shadow: ShadowTask::start(rt, shadow),
+        outlet,
         machine,
         out: Outputs::default(),
         applied: head,

@@ -194,6 +194,8 @@ fn config() -> Config {
         commission_per_lot: Decimal::from(3),
         allowed_symbols: Vec::new(),
         limits: Limits::default(),
+        link: None,
+        added: false,
     });
     config
 }

@@ -24,7 +24,7 @@ use crate::{
         lanes::MarketInput,
         runtime::Rt,
         services::{NoProbe, Services},
-        writer::{Node, start},
+        writer::{NoVenues, Node, Start, start},
     },
 };
 use rust_decimal::Decimal;
@@ -67,7 +67,16 @@ impl Bench {
         };
         let fresh = opened.machine.config().is_none();
         let instruments = config().instruments.into();
-        let node = start(&rt, services, opened, JournalOptions::default(), clock, kind, instruments);
+        let start_with = Start {
+            services,
+            opened,
+            journal_options: JournalOptions::default(),
+            clock,
+            feed_kind: kind,
+            instruments,
+            outlet: Arc::new(NoVenues),
+        };
+        let node = start(&rt, start_with);
         let bench = Self { rt, node };
         if fresh {
             bench.node.handle.enter(Input::Config(Box::new(config()))).await.expect("the journal is new");

@@ -1,0 +1,457 @@
+//! Reconciliation: the venue's books held against the engine's own orders, positions and balance.
+//!
+//! It is worked out on a copy first. Books that cannot be true change nothing (LV02); what they add is
+//! carried out as reports, with ids that are functions of their content (LV01).
+
+use super::translate::{Judge, level, on_grid, text};
+use crate::core::{
+    account::Account, engine::Engine, execution::Desk, execution::NOT_RECEIVED, ledger, market::Market,
+    touched::Touched,
+};
+use crate::domain::{
+    account::LinkStatus,
+    config::Setup,
+    id::{AccountId, AlertId, OrderId, PositionId},
+    instrument::{Price, Volume},
+    ledger::EntryKind,
+    message::{
+        LinkFill, LinkReport, Mark, ModifyTarget, OrderState, Outputs, PositionState, RiskAlert, VenueFill,
+        VenueOrderStatus, VenueReport, VenueSnapshot, Violation, ViolationCode,
+    },
+    money::Money,
+    order::{Order, OrderStatus, Stop},
+    position::{FillReason, Position},
+    time::UnixNanos,
+};
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
+
+/// Why an order ended that a venue had taken and does not know any more.
+const VENUE_FORGOT: &str = "VENUE_FORGOT";
+
+impl Engine {
+    /// Compares the books; afterwards the account is connected, or in `error` with the reason.
+    pub(super) fn compare_books(
+        &mut self,
+        now: UnixNanos,
+        index: usize,
+        books: &VenueSnapshot,
+        out: &mut Outputs,
+    ) {
+        let setup = self.setup();
+        let account = self.accounts[index].clone();
+        let comparison = Comparison {
+            // without a hole in the reports, the books can add nothing to them
+            gapless: !account.session.log_changed && account.session.last_report == books.seq,
+            account,
+            setup: &setup,
+            market: &self.market,
+            now,
+            steps: Vec::new(),
+        };
+        let (steps, balance) = match comparison.run(books) {
+            Ok(found) => found,
+            Err(reason) => return self.link_fault(now, index, &format!("its books: {reason}"), out),
+        };
+        for (report, mark) in &steps {
+            out.marks.extend(*mark);
+            self.believe(now, index, report, out);
+        }
+        self.take_balance(now, index, balance, out);
+        let session = &mut self.accounts[index].session;
+        session.last_report = books.seq;
+        session.log_changed = false;
+        session.resend_asked = false;
+        out.marks.push(Mark::Reconciled);
+        self.accounts[index].session.last_error = None;
+        self.set_link(now, index, LinkStatus::Connected, None, out);
+        self.end_lost_modifications(now, index, out);
+        self.go_on_with_stops(now, index, out);
+    }
+
+    /// Posts what the venue's balance has beyond what it told: all of it at first, later the difference.
+    fn take_balance(&mut self, now: UnixNanos, index: usize, balance: Money, out: &mut Outputs) {
+        let account = &mut self.accounts[index];
+        let difference = balance - account.balance;
+        let first = !std::mem::replace(&mut account.session.opened, true);
+        if difference == Money::ZERO {
+            return;
+        }
+        let kind = if first { EntryKind::Deposit } else { EntryKind::Adjustment };
+        if !first {
+            out.marks.push(Mark::BalanceAdjusted);
+        }
+        ledger::post(account, kind, difference, "venue".to_owned(), now, out);
+        if first {
+            account.day.equity_at_roll = account.equity() - account.day.cash_flows;
+        }
+    }
+
+    /// New terms that were asked for before the link broke and did not come about.
+    fn end_lost_modifications(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        let setup = self.setup();
+        let account = &self.accounts[index];
+        let positions = account.positions.values().filter(|p| p.modified_by.is_some());
+        let targets: Vec<ModifyTarget> =
+            positions.map(|p| ModifyTarget::Position { id: p.id, venue: p.venue_position.clone() }).collect();
+        let orders: Vec<OrderId> = account
+            .working()
+            .filter(|r| r.order.modified_by.is_some() && r.order.status != OrderStatus::PendingModify)
+            .map(|r| r.order.id)
+            .collect();
+        let id = account.id().clone();
+        for target in targets {
+            let (account, reason) = (id.clone(), NOT_RECEIVED.to_owned());
+            let report = VenueReport::ModifyRejected { account, target, reason };
+            self.desk(index, &setup, now, out).report(&report);
+        }
+        for order in orders {
+            self.desk(index, &setup, now, out).modification_lost(order);
+        }
+    }
+
+    /// A venue's word against an operator's (LV03).
+    pub(super) fn alarm_contradiction(&mut self, index: usize, order: Option<OrderId>, out: &mut Outputs) {
+        let account = &mut self.accounts[index];
+        let name = order.map_or_else(String::new, |id| id.to_string());
+        let message = format!("the venue reports about order {name}, which an operator had resolved");
+        let code = ViolationCode::Reconciling;
+        let violation =
+            Violation { code, message: message.clone(), limit: None, actual: None, would_satisfy: None };
+        let alert_id: AlertId = account.next_alert();
+        let account_id: Option<AccountId> = Some(account.id().clone());
+        let violations = vec![violation];
+        let (blocked_action, would_satisfy) = (None, None);
+        let alert =
+            RiskAlert { alert_id, account_id, code, message, violations, blocked_action, would_satisfy };
+        out.events.push(alert.into());
+    }
+}
+
+/// A report that the books stand for, and what it means.
+type Step = (VenueReport, Option<Mark>);
+
+/// A comparison at work, on a copy of the account.
+struct Comparison<'a> {
+    account: Account,
+    setup: &'a Setup,
+    market: &'a Market,
+    now: UnixNanos,
+    gapless: bool,
+    steps: Vec<Step>,
+}
+
+impl Comparison<'_> {
+    /// The reports that make our books the venue's, and the venue's balance.
+    fn run(mut self, books: &VenueSnapshot) -> Result<(Vec<Step>, Money), String> {
+        let last = self.account.session.last_report;
+        if !self.account.session.log_changed && books.seq < last {
+            return Err(format!("they end with report {}, after report {last} came", books.seq));
+        }
+        if books.currency != self.account.config.currency.as_str() {
+            let (theirs, ours) = (text(&books.currency), self.account.config.currency);
+            return Err(format!("they are kept in {theirs}, the account here in {ours}"));
+        }
+        let balance = self.judge().money("balance", books.balance)?;
+        for fill in books.fills.iter().flatten() {
+            if let Some(report) = self.judge().report(&LinkReport::Fill(fill.clone()))? {
+                self.take(report, Some(Mark::MissedFill));
+            }
+        }
+        self.compare_orders(books)?;
+        self.compare_positions(books)?;
+        Ok((self.steps, balance))
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        Judge { account: &self.account, setup: self.setup, market: self.market }
+    }
+
+    /// Notes a report and applies it to the copy.
+    fn take(&mut self, report: VenueReport, mark: Option<Mark>) {
+        let (mut out, mut touched) = (Outputs::default(), Touched::default());
+        Desk {
+            account: &mut self.account,
+            setup: self.setup,
+            market: self.market,
+            now: self.now,
+            out: &mut out,
+            index: 0,
+            touched: &mut touched,
+        }
+        .report(&report);
+        self.steps.push((report, mark));
+    }
+
+    // ---- orders -------------------------------------------------------------------------------
+
+    fn compare_orders(&mut self, books: &VenueSnapshot) -> Result<(), String> {
+        let mut states: BTreeMap<&str, &OrderState> = BTreeMap::new();
+        for state in &books.orders {
+            if states.insert(&state.order, state).is_some() {
+                return Err(format!("order `{}` is in them twice", text(&state.order)));
+            }
+        }
+        let open: Vec<OrderId> = self.account.open_orders.iter().copied().collect();
+        for state in books.orders.iter().filter(|s| s.status == VenueOrderStatus::Working) {
+            if OrderId::parse(&state.order).is_ok_and(|id| open.contains(&id)) {
+                continue;
+            }
+            let name = text(&state.order);
+            return Err(format!("order `{name}` works there, and here is no such open order"));
+        }
+        for id in open {
+            let state = states.get(id.to_string().as_str()).copied();
+            let state = state.ok_or_else(|| format!("they say nothing about order {id}"))?;
+            self.compare_order(id, state, books)?;
+        }
+        Ok(())
+    }
+
+    fn compare_order(
+        &mut self,
+        id: OrderId,
+        state: &OrderState,
+        books: &VenueSnapshot,
+    ) -> Result<(), String> {
+        let order = self.account.orders[&id].order.clone();
+        let account = order.account.clone();
+        if state.status == VenueOrderStatus::Unknown {
+            let in_doubt = order.status == OrderStatus::Unknown;
+            if in_doubt && self.account.session.capabilities.fencing {
+                let reason = NOT_RECEIVED.to_owned();
+                self.take(
+                    VenueReport::Rejected { account, order: id, reason },
+                    Some(Mark::UnknownNotReceived),
+                );
+            } else if !in_doubt && self.account.session.log_changed {
+                let reason = Some(VENUE_FORGOT.to_owned());
+                self.take(VenueReport::Canceled { account, order: id, reason }, None);
+            } else if !in_doubt && order.status != OrderStatus::Submitted {
+                return Err(format!("order {id}, which it had taken, is not known there"));
+            }
+            return Ok(());
+        }
+        self.missing_fills(&order, state, books)?;
+        let order = self.account.orders[&id].order.clone();
+        let found = (order.status == OrderStatus::Unknown).then_some(Mark::UnknownFound);
+        match state.status {
+            VenueOrderStatus::Working => {
+                if matches!(order.status, OrderStatus::Unknown | OrderStatus::Submitted) {
+                    let venue_order = state.venue_order.clone();
+                    self.take(VenueReport::Accepted { account, order: id, venue_order }, found);
+                }
+                self.compare_terms(id, state)
+            }
+            _ if order.status.is_terminal() => Ok(()),
+            VenueOrderStatus::Filled => {
+                Err(format!("order {id} is filled there, and its fills do not add up to its volume"))
+            }
+            VenueOrderStatus::Canceled => {
+                let reason = state.reason.as_deref().map(text);
+                self.take(VenueReport::Canceled { account, order: id, reason }, found);
+                Ok(())
+            }
+            VenueOrderStatus::Expired => {
+                self.take(VenueReport::Expired { account, order: id }, found);
+                Ok(())
+            }
+            VenueOrderStatus::Rejected => {
+                let reason = state.reason.as_deref().map_or_else(|| "REJECTED".to_owned(), text);
+                let report = match order.status {
+                    OrderStatus::Unknown | OrderStatus::Submitted => {
+                        VenueReport::Rejected { account, order: id, reason }
+                    }
+                    _ => VenueReport::Canceled { account, order: id, reason: Some(reason) },
+                };
+                self.take(report, found);
+                Ok(())
+            }
+            VenueOrderStatus::Unknown => Ok(()),
+        }
+    }
+
+    /// Fills that the venue counts and did not list: one, at the price that makes its average.
+    fn missing_fills(
+        &mut self,
+        order: &Order,
+        state: &OrderState,
+        books: &VenueSnapshot,
+    ) -> Result<(), String> {
+        let spec = self.setup.instrument(order.instrument);
+        let Some(stated) = state.filled else { return Ok(()) };
+        let filled = match stated.is_zero() {
+            true => Volume::ZERO,
+            false => on_grid(spec.to_volume(stated), "filled volume", stated, spec)?,
+        };
+        let id = order.id;
+        if filled < order.filled {
+            return Err(format!("less of order {id} is filled there than was reported"));
+        }
+        let missing = filled.less(order.filled);
+        if missing.is_zero() {
+            return Ok(());
+        }
+        let average = state.avg_price.ok_or_else(|| {
+            format!("{stated} lots of order {id} are filled there, at no price that it tells")
+        })?;
+        let known = order.filled_tick_steps;
+        let price = crate::domain::money::remaining_price(average, spec.tick, filled.0, known, missing.0)
+            .map(Price)
+            .ok_or_else(|| format!("the average price {average} of order {id} cannot be"))?;
+        let (position, closes) = match order.position {
+            Some(held) => (self.account.positions.get(&held).and_then(|p| p.venue_position.clone()), true),
+            None => {
+                let ours = id.to_string();
+                let opened = books.positions.iter().find(|p| p.order.as_ref() == Some(&ours));
+                (opened.map(|p| p.position.clone()), false)
+            }
+        };
+        let position = position.unwrap_or_else(|| format!("syn:{id}"));
+        let held = self.account.session.positions.get(&position).and_then(|p| self.account.positions.get(p));
+        let before = held.map_or(0, |p| p.volume.0);
+        let after = if closes { before - missing.0 } else { before + missing.0 };
+        let realized_pnl = match held.filter(|_| closes) {
+            Some(held) => self.account.realized(held, missing, price, self.setup, self.market),
+            None => Money::ZERO,
+        };
+        let fill = LinkFill {
+            fill: format!("syn:{id}:{stated}@{average}"),
+            order: Some(id.to_string()),
+            position,
+            symbol: spec.symbol.to_string(),
+            side: order.side,
+            volume: spec.lots(missing),
+            price: spec.price(price),
+            commission: Decimal::ZERO,
+            realized_pnl: realized_pnl.amount(),
+            closes,
+            position_volume: spec.lots(Volume(after.max(0))),
+            levels: state.levels,
+            reason: FillReason::Reconciled,
+            ts: self.now,
+        };
+        if let Some(report) = self.judge().report(&LinkReport::Fill(fill))? {
+            self.take(report, Some(Mark::MissedFill));
+        }
+        Ok(())
+    }
+
+    fn compare_terms(&mut self, id: OrderId, state: &OrderState) -> Result<(), String> {
+        let Some(volume) = state.volume else { return Ok(()) };
+        let report =
+            LinkReport::Modified { order: id.to_string(), volume, price: state.price, levels: state.levels };
+        let order = self.account.orders[&id].order.clone();
+        let Some(VenueReport::Modified(terms)) = self.judge().report(&report)? else { return Ok(()) };
+        let is_distance = |stop: Option<Stop>| matches!(stop, Some(Stop::Ticks(_) | Stop::Percent(_)));
+        let same = |ours: Option<Stop>, theirs: Option<Stop>| ours == theirs || is_distance(ours);
+        let as_ours = terms.volume == Some(order.volume)
+            && (terms.price.is_none() || terms.price == order.price)
+            && same(order.stop_loss, terms.stop_loss)
+            && same(order.take_profit, terms.take_profit);
+        if !as_ours {
+            self.take(VenueReport::Modified(terms), None);
+        }
+        Ok(())
+    }
+
+    // ---- positions ----------------------------------------------------------------------------
+
+    fn compare_positions(&mut self, books: &VenueSnapshot) -> Result<(), String> {
+        let mut seen: Vec<PositionId> = Vec::new();
+        for state in &books.positions {
+            let id = self.find_position(state)?;
+            if seen.contains(&id) {
+                return Err(format!("position `{}` is in them twice", text(&state.position)));
+            }
+            seen.push(id);
+            self.compare_position(id, state)?;
+        }
+        let gone: Vec<Position> =
+            self.account.positions.values().filter(|p| !seen.contains(&p.id)).cloned().collect();
+        for position in gone {
+            if self.gapless {
+                let id = position.id;
+                return Err(format!("position {id} is not in them, and no report closed it"));
+            }
+            self.close_unseen(&position, position.volume);
+        }
+        Ok(())
+    }
+
+    fn find_position(&self, state: &PositionState) -> Result<PositionId, String> {
+        let by_name = self.account.session.positions.get(&state.position).copied();
+        let by_order = || {
+            let order = OrderId::parse(state.order.as_deref()?).ok()?;
+            Some(PositionId(order.0))
+        };
+        by_name
+            .or_else(by_order)
+            .filter(|id| self.account.positions.contains_key(id))
+            .ok_or_else(|| format!("position `{}` is in them, and is not ours", text(&state.position)))
+    }
+
+    fn compare_position(&mut self, id: PositionId, state: &PositionState) -> Result<(), String> {
+        let position = self.account.positions[&id].clone();
+        let (instrument, _) = self.judge().instrument(&state.symbol)?;
+        let spec = self.setup.instrument(instrument);
+        let volume = on_grid(spec.to_volume(state.volume), "position volume", state.volume, spec)?;
+        if instrument != position.instrument || state.side != position.side {
+            return Err(format!("position {id} has another symbol or side there"));
+        }
+        if volume > position.volume || (self.gapless && volume < position.volume) {
+            let ours = spec.lots(position.volume);
+            return Err(format!("position {id} has {} lots there and {ours} by its reports", state.volume));
+        }
+        if volume < position.volume {
+            self.close_unseen(&position, position.volume.less(volume));
+        }
+        let stop_loss = level(state.levels.stop_loss, spec)?;
+        let take_profit = level(state.levels.take_profit, spec)?;
+        let named = position.venue_position.as_ref() == Some(&state.position);
+        if !named || (stop_loss, take_profit) != (position.stop_loss, position.take_profit) {
+            let terms = self.judge().position_terms(&position, &state.position, &state.levels)?;
+            self.take(VenueReport::Modified(terms), None);
+        }
+        Ok(())
+    }
+
+    /// A reduction that happened while nobody told us: at the last price that we know. What it really
+    /// brought is in the balance.
+    fn close_unseen(&mut self, position: &Position, volume: Volume) {
+        let quote = self.market.last_quote(position.instrument);
+        let price = quote.map_or(position.open_price, |q| position.closing_price(q));
+        let rest = position.volume.less(volume);
+        let realized_pnl = self.account.realized(position, volume, price, self.setup, self.market);
+        let spec = self.setup.instrument(position.instrument);
+        let fill = VenueFill {
+            account: self.account.id().clone(),
+            fill: crate::domain::id::FillId(self.account.last_fill + 1),
+            venue_fill: Some(format!("syn:{}:{}", position.id, spec.lots(rest))),
+            order: None,
+            position: position.id,
+            venue_position: position.venue_position.clone(),
+            instrument: position.instrument,
+            side: position.side.opposite(),
+            volume,
+            price,
+            commission: Money::ZERO,
+            realized_pnl,
+            closes: true,
+            position_volume: rest,
+            position_margin: self.account.margin_of(
+                position.instrument,
+                position.side,
+                rest,
+                position.open_price,
+                self.setup,
+                self.market,
+            ),
+            stop_loss: position.stop_loss,
+            take_profit: position.take_profit,
+            reason: FillReason::Reconciled,
+            ts: self.now,
+        };
+        self.take(VenueReport::Filled(fill), Some(Mark::MissedFill));
+    }
+}

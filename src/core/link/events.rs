@@ -1,0 +1,254 @@
+//! What happens on a link, one thing at a time.
+
+use super::translate::Judge;
+use crate::core::{answers::ANSWER_WITHIN_NS, engine::Engine, execution::NOT_SENT, timers::Timer};
+use crate::domain::{
+    account::LinkStatus,
+    id::OrderId,
+    message::{
+        LinkEvent, LinkInput, LinkReport, LinkRequest, LinkUp, Mark, NumberedReport, OrderState, Outputs,
+        VenueOrderStatus, VenueReport, VenueRequest,
+    },
+    order::OrderStatus,
+    time::UnixNanos,
+};
+
+impl Engine {
+    /// Takes in news of a link. News of a session that is over changes nothing.
+    pub(in crate::core) fn link(&mut self, now: UnixNanos, input: &LinkInput, out: &mut Outputs) {
+        let known = self.index.get(&input.account).copied();
+        let Some(index) = known.filter(|index| !self.accounts[*index].config.is_paper()) else {
+            out.marks.push(Mark::OrphanReport);
+            return;
+        };
+        let reachable = self.accounts[index].is_reachable();
+        match &input.event {
+            LinkEvent::Up(up) => self.link_up(now, index, up, out),
+            LinkEvent::Down { reason } => self.link_down(now, index, reason, out),
+            LinkEvent::Fault { reason } => self.link_fault(now, index, reason, out),
+            LinkEvent::NotSent { orders } => self.not_sent(now, index, orders, out),
+            LinkEvent::Report(report) if reachable => self.numbered_report(now, index, report, out),
+            LinkEvent::Heartbeat { last } if reachable => self.link_heartbeat(now, index, *last, out),
+            LinkEvent::Snapshot(books) if reachable => self.compare_books(now, index, books, out),
+            LinkEvent::Status(orders) if reachable => self.order_states(now, index, orders, out),
+            LinkEvent::Report(_)
+            | LinkEvent::Heartbeat { .. }
+            | LinkEvent::Snapshot(_)
+            | LinkEvent::Status(_) => {}
+        }
+    }
+
+    fn link_up(&mut self, now: UnixNanos, index: usize, up: &LinkUp, out: &mut Outputs) {
+        let account = &mut self.accounts[index];
+        if account.session.disabled || account.link == LinkStatus::Error {
+            let account = account.id().clone();
+            out.venue.push(VenueRequest::Link { account, request: LinkRequest::Close });
+            return;
+        }
+        out.marks.push(Mark::LinkUp);
+        let session = &mut account.session;
+        session.capabilities = up.capabilities.clone();
+        session.resend_asked = false;
+        if session.log.as_ref() != Some(&up.log) || !up.capabilities.resend {
+            session.log = Some(up.log.clone());
+            session.log_changed = true;
+        }
+        self.set_link(now, index, LinkStatus::Reconciling, None, out);
+        self.ask_for_books(index, out);
+    }
+
+    /// Everything that the venue has to say, and what became of every order that is open here.
+    fn ask_for_books(&mut self, index: usize, out: &mut Outputs) {
+        let account = &self.accounts[index];
+        let session = &account.session;
+        let request = LinkRequest::Sync {
+            log: session.log.clone().filter(|_| !session.log_changed),
+            after: if session.log_changed { 0 } else { session.last_report },
+            fills_after: session.last_fill.clone(),
+            orders: account.open_orders.iter().copied().collect(),
+        };
+        out.venue.push(VenueRequest::Link { account: account.id().clone(), request });
+    }
+
+    fn link_down(&mut self, now: UnixNanos, index: usize, reason: &str, out: &mut Outputs) {
+        if self.accounts[index].link == LinkStatus::Error {
+            return;
+        }
+        if self.accounts[index].is_reachable() {
+            out.marks.push(Mark::LinkDown);
+        }
+        self.link_lost(now, index, LinkStatus::Disconnected, reason, out);
+    }
+
+    /// The venue said what cannot be true, or broke the protocol: nothing of it is believed, and there is
+    /// no session until an operator wants one again.
+    pub(super) fn link_fault(&mut self, now: UnixNanos, index: usize, reason: &str, out: &mut Outputs) {
+        if self.accounts[index].session.disabled || self.accounts[index].link == LinkStatus::Error {
+            return;
+        }
+        out.marks.push(Mark::LinkFault);
+        self.close_link(now, index, LinkStatus::Error, reason, out);
+    }
+
+    /// Begins the session anew; the new one tells what the old one left open.
+    fn begin_again(&mut self, now: UnixNanos, index: usize, reason: &str, out: &mut Outputs) {
+        self.close_link(now, index, LinkStatus::Disconnected, reason, out);
+        self.open_link(now, index, out);
+    }
+
+    fn not_sent(&mut self, now: UnixNanos, index: usize, orders: &[OrderId], out: &mut Outputs) {
+        let setup = self.setup();
+        for order in orders {
+            if self.desk(index, &setup, now, out).never_sent(*order, NOT_SENT) {
+                out.marks.push(Mark::OrderNotSent);
+            }
+        }
+    }
+
+    fn numbered_report(&mut self, now: UnixNanos, index: usize, report: &NumberedReport, out: &mut Outputs) {
+        let session = &self.accounts[index].session;
+        if session.log_changed {
+            return; // the books that were asked for include it
+        }
+        if report.seq <= session.last_report {
+            out.marks.push(Mark::DuplicateReport);
+            return;
+        }
+        if report.prev > session.last_report {
+            return self.report_gap(index, out);
+        }
+        if report.prev < session.last_report {
+            let (prev, last) = (report.prev, session.last_report);
+            let reason = format!("its report {} follows {prev}, but {last} was the last one", report.seq);
+            return self.link_fault(now, index, &reason, out);
+        }
+        match self.judge(index, &report.report) {
+            Err(reason) => return self.link_fault(now, index, &reason, out),
+            Ok(None) => out.marks.push(Mark::DuplicateFill),
+            Ok(Some(believed)) => self.believe(now, index, &believed, out),
+        }
+        let session = &mut self.accounts[index].session;
+        session.last_report = report.seq;
+        session.resend_asked = false;
+    }
+
+    fn judge(&self, index: usize, report: &LinkReport) -> Result<Option<VenueReport>, String> {
+        let setup = self.setup();
+        Judge { account: &self.accounts[index], setup: &setup, market: &self.market }.report(report)
+    }
+
+    /// Applies what is believed. What contradicts an operator's word is booked all the same (LV03).
+    pub(super) fn believe(&mut self, now: UnixNanos, index: usize, report: &VenueReport, out: &mut Outputs) {
+        let account = &self.accounts[index];
+        let (fills, order) = match report {
+            VenueReport::Filled(fill) => (true, fill.order),
+            VenueReport::Accepted { order, .. } | VenueReport::Canceled { order, .. } => {
+                (false, Some(*order))
+            }
+            _ => (false, None),
+        };
+        let record = order.and_then(|id| account.orders.get(&id));
+        let contradicts = record.is_some_and(|r| r.resolved);
+        let ended = record.is_some_and(|r| r.order.status.is_terminal());
+        if record.is_some_and(|r| r.order.status == OrderStatus::Unknown) {
+            out.marks.push(Mark::UnknownFound);
+        }
+        if contradicts {
+            out.marks.push(Mark::ResolvedContradicted);
+            self.alarm_contradiction(index, order, out);
+        }
+        if ended && !fills {
+            return; // it says once more that it has ended, or too late that it rested
+        }
+        self.report(now, report, out);
+    }
+
+    fn report_gap(&mut self, index: usize, out: &mut Outputs) {
+        let account = &mut self.accounts[index];
+        if account.session.resend_asked {
+            return;
+        }
+        out.marks.push(Mark::ReportGap);
+        account.session.resend_asked = true;
+        let request = LinkRequest::Resend { after: account.session.last_report };
+        out.venue.push(VenueRequest::Link { account: account.id().clone(), request });
+    }
+
+    fn link_heartbeat(&mut self, now: UnixNanos, index: usize, last: u64, out: &mut Outputs) {
+        let session = &self.accounts[index].session;
+        if session.log_changed || last == session.last_report {
+            return;
+        }
+        if last > session.last_report {
+            return self.report_gap(index, out);
+        }
+        let reason = format!("it says that report {last} is its last, after report {}", session.last_report);
+        self.link_fault(now, index, &reason, out);
+    }
+
+    // ---- answers that do not come -------------------------------------------------------------
+
+    /// Looks after a while whether the venue has answered what the account asked of it.
+    pub(in crate::core) fn watch_answers(&mut self, now: UnixNanos, index: usize) {
+        let account = &mut self.accounts[index];
+        if !account.config.is_paper() && !account.session.watched {
+            account.session.watched = true;
+            self.timers.set(now.plus(ANSWER_WITHIN_NS), Timer::LinkAnswers(index));
+        }
+    }
+
+    /// Asks what became of orders that the venue has not confirmed for too long.
+    pub(in crate::core) fn ask_for_answers(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        let account = &mut self.accounts[index];
+        account.session.watched = false;
+        let unconfirmed = |status: OrderStatus| {
+            matches!(status, OrderStatus::Submitted | OrderStatus::PendingCancel | OrderStatus::PendingModify)
+        };
+        let waiting = || account.working().filter(|r| unconfirmed(r.order.status));
+        if waiting().next().is_none() {
+            return;
+        }
+        let late = now.plus(-ANSWER_WITHIN_NS);
+        let orders: Vec<OrderId> =
+            waiting().filter(|r| r.order.updated_at <= late).map(|r| r.order.id).collect();
+        if account.link == LinkStatus::Connected && !orders.is_empty() {
+            let request = LinkRequest::Status { orders };
+            out.venue.push(VenueRequest::Link { account: account.id().clone(), request });
+        }
+        self.watch_answers(now, index);
+    }
+
+    /// What became of orders that were asked about. Whatever the reports did not tell, the books do.
+    fn order_states(&mut self, now: UnixNanos, index: usize, states: &[OrderState], out: &mut Outputs) {
+        let mut compare = false;
+        for state in states {
+            let setup = self.setup();
+            let judge = Judge { account: &self.accounts[index], setup: &setup, market: &self.market };
+            let order = match judge.order(&state.order) {
+                Ok(record) => record.order.clone(),
+                Err(reason) => return self.link_fault(now, index, &reason, out),
+            };
+            match state.status {
+                VenueOrderStatus::Working if order.status == OrderStatus::Submitted => {
+                    let (account, venue_order) = (order.account.clone(), state.venue_order.clone());
+                    self.report(now, &VenueReport::Accepted { account, order: order.id, venue_order }, out);
+                }
+                VenueOrderStatus::Working if order.status == OrderStatus::PendingCancel => {
+                    let account = order.account.clone();
+                    out.venue.push(VenueRequest::Cancel { account, order: order.id });
+                }
+                VenueOrderStatus::Working => {}
+                VenueOrderStatus::Unknown if order.status == OrderStatus::Submitted => {
+                    let reason = format!("the venue does not know order {}, which was sent to it", order.id);
+                    return self.begin_again(now, index, &reason, out);
+                }
+                _ if order.status.is_terminal() => {}
+                _ => compare = true,
+            }
+        }
+        if compare {
+            self.set_link(now, index, LinkStatus::Reconciling, None, out);
+            self.ask_for_books(index, out);
+        }
+    }
+}

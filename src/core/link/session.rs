@@ -1,0 +1,59 @@
+//! What the engine keeps of an account's link.
+
+use crate::domain::{
+    id::{FillId, PositionId},
+    message::Capabilities,
+    time::UnixNanos,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The link of an account. Of paper accounts only the first three fields are used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Session {
+    /// When the link got the status that it has.
+    pub since: UnixNanos,
+    /// Why it is not connected, or last was not.
+    pub last_error: Option<String>,
+    /// An operator disconnected it.
+    pub disabled: bool,
+    pub capabilities: Capabilities,
+    /// The venue's log of reports that `last_report` counts in.
+    pub log: Option<String>,
+    /// The newest report that was taken in.
+    pub last_report: u64,
+    /// Reports were missing, and the venue was asked for them.
+    pub resend_asked: bool,
+    /// The venue's log is another one than before: what it had is gone, its books say what is.
+    pub log_changed: bool,
+    /// The balance was taken over from the venue's books once.
+    pub opened: bool,
+    /// A deadline waits for answers that are due.
+    pub watched: bool,
+    /// Fills by the venue's names, as long as their orders are remembered (LV01).
+    pub fills: BTreeMap<String, FillId>,
+    pub last_fill: Option<String>,
+    /// Open positions by the venue's names.
+    pub positions: BTreeMap<String, PositionId>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            since: UnixNanos::ZERO,
+            last_error: None,
+            disabled: false,
+            capabilities: Capabilities::default(),
+            log: None,
+            last_report: 0,
+            resend_asked: false,
+            log_changed: false,
+            opened: false,
+            watched: false,
+            fills: BTreeMap::new(),
+            last_fill: None,
+            positions: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A venue's words on the grid, or why they cannot be true.
+
+use crate::core::{account::Account, account::OrderRecord, market::Market};
+use crate::domain::{
+    config::Setup,
+    id::{FillId, OrderId, PositionId},
+    instrument::{Instrument, InstrumentId, Price, Volume},
+    message::{Levels, LinkFill, LinkReport, ModifyTarget, VenueFill, VenueModify, VenueReport},
+    money::Money,
+    order::Stop,
+    position::Position,
+};
+use rust_decimal::Decimal;
+
+/// What is needed to judge.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'a> {
+    pub account: &'a Account,
+    pub setup: &'a Setup,
+    pub market: &'a Market,
+}
+
+impl<'a> Judge<'a> {
+    /// The report as the engine takes it; `None` if it was taken before (LV01).
+    pub(super) fn report(self, report: &LinkReport) -> Result<Option<VenueReport>, String> {
+        let account = self.account.id().clone();
+        Ok(Some(match report {
+            LinkReport::Accepted { order, venue_order } => VenueReport::Accepted {
+                account,
+                order: self.order(order)?.order.id,
+                venue_order: venue_order.clone(),
+            },
+            LinkReport::Rejected { order, reason } => {
+                let order = self.order(order)?.order.id;
+                VenueReport::Rejected { account, order, reason: text(reason) }
+            }
+            LinkReport::Canceled { order, reason } => {
+                let order = self.order(order)?.order.id;
+                VenueReport::Canceled { account, order, reason: reason.as_deref().map(text) }
+            }
+            LinkReport::Expired { order } => {
+                VenueReport::Expired { account, order: self.order(order)?.order.id }
+            }
+            LinkReport::CancelRejected { order, reason } => {
+                let order = self.order(order)?.order.id;
+                VenueReport::CancelRejected { account, order, reason: text(reason) }
+            }
+            LinkReport::Modified { order, volume, price, levels } => {
+                VenueReport::Modified(self.order_terms(order, *volume, *price, levels)?)
+            }
+            LinkReport::ModifyRejected { order, position, reason } => {
+                let target = match (order, position) {
+                    (Some(order), None) => ModifyTarget::Order(self.order(order)?.order.id),
+                    (None, Some(name)) => {
+                        ModifyTarget::Position { id: self.position(name)?.id, venue: Some(name.clone()) }
+                    }
+                    _ => return Err("it refuses new terms of neither one order nor one position".into()),
+                };
+                VenueReport::ModifyRejected { account, target, reason: text(reason) }
+            }
+            LinkReport::Position { position, levels } => {
+                VenueReport::Modified(self.position_terms(self.position(position)?, position, levels)?)
+            }
+            LinkReport::Fill(fill) => return Ok(self.fill(fill)?.map(VenueReport::Filled)),
+        }))
+    }
+
+    /// One of our orders, by name.
+    pub(super) fn order(self, name: &str) -> Result<&'a OrderRecord, String> {
+        let known = OrderId::parse(name).ok().and_then(|id| self.account.orders.get(&id));
+        known.ok_or_else(|| format!("it reports about order `{}`, which is not ours", text(name)))
+    }
+
+    /// One of our open positions, by the venue's name.
+    pub(super) fn position(self, name: &str) -> Result<&'a Position, String> {
+        let known = self.account.session.positions.get(name);
+        known
+            .and_then(|id| self.account.positions.get(id))
+            .ok_or_else(|| format!("it reports about position `{}`, which is not ours", text(name)))
+    }
+
+    fn order_terms(
+        self,
+        name: &str,
+        volume: Decimal,
+        price: Option<Decimal>,
+        levels: &Levels,
+    ) -> Result<VenueModify, String> {
+        let order = &self.order(name)?.order;
+        let spec = self.setup.instrument(order.instrument);
+        let volume = on_grid(spec.to_volume(volume), "volume", volume, spec)?;
+        if volume < order.filled {
+            return Err(format!("it makes order {} smaller than what is filled of it", order.id));
+        }
+        let (stop_loss, take_profit) = stops(levels, spec)?;
+        Ok(VenueModify {
+            account: order.account.clone(),
+            target: ModifyTarget::Order(order.id),
+            instrument: order.instrument,
+            volume: Some(volume),
+            price: price.map(|p| on_grid(spec.to_price(p), "price", p, spec)).transpose()?,
+            stop_loss,
+            take_profit,
+        })
+    }
+
+    pub(super) fn position_terms(
+        self,
+        position: &Position,
+        name: &str,
+        levels: &Levels,
+    ) -> Result<VenueModify, String> {
+        let spec = self.setup.instrument(position.instrument);
+        let (stop_loss, take_profit) = stops(levels, spec)?;
+        Ok(VenueModify {
+            account: self.account.id().clone(),
+            target: ModifyTarget::Position { id: position.id, venue: Some(name.to_owned()) },
+            instrument: position.instrument,
+            volume: None,
+            price: None,
+            stop_loss,
+            take_profit,
+        })
+    }
+
+    /// A fill, checked against the order, the position and itself.
+    pub(super) fn fill(self, fill: &LinkFill) -> Result<Option<VenueFill>, String> {
+        if self.account.session.fills.contains_key(&fill.fill) {
+            return Ok(None);
+        }
+        let name = text(&fill.fill);
+        let impossible = |why: &str| format!("its fill `{name}` is impossible: {why}");
+        let (instrument, spec) = self.instrument(&fill.symbol)?;
+        let volume = on_grid(spec.to_volume(fill.volume), "volume", fill.volume, spec)?;
+        let price = on_grid(spec.to_price(fill.price), "price", fill.price, spec)?;
+        let order = fill.order.as_deref().map(|name| self.order(name)).transpose()?.map(|r| &r.order);
+        if let Some(order) = order {
+            if order.instrument != instrument || order.side != fill.side {
+                return Err(impossible("its order has another symbol or side"));
+            }
+            if order.filled.0.saturating_add(volume.0) > order.volume.0 {
+                return Err(impossible("more is filled than was ordered"));
+            }
+            if order.position.is_some() != fill.closes {
+                return Err(impossible("a reduction opens, or an opening order closes"));
+            }
+        }
+        let held = if fill.closes {
+            Some(self.position(&fill.position)?)
+        } else {
+            self.position(&fill.position).ok()
+        };
+        let position = match (held, order) {
+            (Some(held), Some(order)) if !fill.closes && held.id.0 != order.id.0 => {
+                return Err(impossible("it opens a position that another order opened"));
+            }
+            (Some(held), _) => held.id,
+            (None, Some(order)) => PositionId(order.id.0),
+            (None, None) => return Err(impossible("it opens a position without an order of ours")),
+        };
+        let before = held.map_or(Volume::ZERO, |p| p.volume);
+        let after = match (fill.closes, held) {
+            (true, Some(held)) => {
+                if held.instrument != instrument || held.side == fill.side || volume > before {
+                    return Err(impossible("it closes another symbol or side, or more than is open"));
+                }
+                before.less(volume)
+            }
+            _ => Volume(before.0.saturating_add(volume.0)),
+        };
+        let stated = spec.lots(after);
+        if fill.position_volume != stated {
+            return Err(impossible(&format!("it leaves {stated} lots, not {}", fill.position_volume)));
+        }
+        let open = held.map_or(price, |p| p.open_price);
+        let side = held.map_or(fill.side, |p| p.side);
+        Ok(Some(VenueFill {
+            account: self.account.id().clone(),
+            fill: FillId(self.account.last_fill + 1),
+            venue_fill: Some(fill.fill.clone()),
+            order: order.map(|o| o.id),
+            position,
+            venue_position: Some(fill.position.clone()),
+            instrument,
+            side: fill.side,
+            volume,
+            price,
+            commission: self.money("commission", fill.commission)?,
+            realized_pnl: self.money("realizedPnl", fill.realized_pnl)?,
+            closes: fill.closes,
+            position_volume: after,
+            position_margin: self.account.margin_of(instrument, side, after, open, self.setup, self.market),
+            stop_loss: level(fill.levels.stop_loss, spec)?,
+            take_profit: level(fill.levels.take_profit, spec)?,
+            reason: fill.reason,
+            ts: fill.ts,
+        }))
+    }
+
+    pub(super) fn instrument(self, symbol: &str) -> Result<(InstrumentId, &'a Instrument), String> {
+        let id = self.setup.find(symbol);
+        let found = id.map(|id| (id, self.setup.instrument(id)));
+        found.ok_or_else(|| format!("it names the symbol `{}`, which does not exist here", text(symbol)))
+    }
+
+    /// An amount with no more digits than the account's currency has.
+    pub(super) fn money(self, what: &str, amount: Decimal) -> Result<Money, String> {
+        let posted = Money::of(amount, self.account.config.currency);
+        if posted.amount() == amount {
+            return Ok(posted);
+        }
+        Err(format!("its {what} {amount} has more digits than {} has", self.account.config.currency))
+    }
+}
+
+pub(super) fn on_grid<T>(
+    value: Option<T>,
+    what: &str,
+    given: Decimal,
+    spec: &Instrument,
+) -> Result<T, String> {
+    value.ok_or_else(|| format!("its {what} {given} does not lie on the grid of {}", spec.symbol))
+}
+
+pub(super) fn level(level: Option<Decimal>, spec: &Instrument) -> Result<Option<Price>, String> {
+    level.map(|price| on_grid(spec.to_price(price), "protective level", price, spec)).transpose()
+}
+
+fn stops(levels: &Levels, spec: &Instrument) -> Result<(Option<Stop>, Option<Stop>), String> {
+    let stop = |price| Ok::<_, String>(level(price, spec)?.map(Stop::At));
+    Ok((stop(levels.stop_loss)?, stop(levels.take_profit)?))
+}
+
+/// A foreign text, cut to what an error may quote.
+pub(super) fn text(foreign: &str) -> String {
+    foreign.chars().take(120).collect()
+}

@@ -1,0 +1,173 @@
+//! New terms of an order or a position, through the same table as new orders (RK09).
+
+use super::{
+    approved::{self, RiskApproved},
+    facts::{Circumstances, Facts, Level},
+    table::{CHECKS, Modify, Verdict},
+};
+use crate::domain::{
+    instrument::{Instrument, Price},
+    message::{ModifyTarget, PlaceOrder, StopLevel, VenueModify, Violation},
+    money::Money,
+    order::{Order, OrderType, Side, Stop},
+    position::Position,
+};
+
+/// What is modified, and the terms that it shall have, as an order would ask for them: of a position,
+/// one that would open it now.
+pub(crate) struct Terms<'a> {
+    pub order: PlaceOrder,
+    pub target: ModifyTarget,
+    pub before: Before<'a>,
+    /// The margin that the order holds back as it is.
+    pub reserved: Money,
+}
+
+/// The terms as they are.
+pub(crate) enum Before<'a> {
+    Order(&'a Order),
+    Position(&'a Position),
+}
+
+/// Runs the checks that concern new terms. The first violation decides.
+pub(crate) fn assess(
+    around: Circumstances<'_>,
+    terms: &Terms<'_>,
+) -> Result<RiskApproved<VenueModify>, Vec<Violation>> {
+    let mut facts = Facts::new(around, &terms.order);
+    facts.reserved_before = terms.reserved;
+    let adds_risk = adds_risk(&facts, &terms.before);
+    let applies = |modify: Modify| modify == Modify::Always || modify == Modify::Risk && adds_risk;
+    let violations: Vec<Violation> = CHECKS
+        .iter()
+        .filter(|row| applies(row.modify))
+        .filter_map(|row| match (row.test)(&facts) {
+            Verdict::Fail(violation) => Some(*violation),
+            _ => None,
+        })
+        .collect();
+    match facts.ticket().filter(|_| violations.is_empty()) {
+        Some(ticket) => {
+            let of_order = matches!(terms.target, ModifyTarget::Order(_));
+            Ok(approved::approve(VenueModify {
+                account: terms.order.account.clone(),
+                target: terms.target.clone(),
+                instrument: ticket.instrument,
+                volume: of_order.then_some(ticket.volume),
+                price: ticket.price.filter(|_| of_order),
+                stop_loss: ticket.stop_loss,
+                take_profit: ticket.take_profit,
+            }))
+        }
+        None => Err(violations),
+    }
+}
+
+/// Whether the new terms can lose more than the old ones: more volume, another entry price, a stop loss
+/// that is further away, or gone.
+fn adds_risk(facts: &Facts<'_>, before: &Before<'_>) -> bool {
+    let Some((_, instrument)) = facts.instrument else { return true };
+    let now = match facts.stop_loss {
+        Level::Set(stop) => Some(stop),
+        _ => None,
+    };
+    match before {
+        // a reduction cannot add any, whatever its terms
+        Before::Order(order) if order.position.is_some() => false,
+        Before::Order(order) => {
+            facts.volume.is_none_or(|volume| volume > order.volume)
+                || facts.price != order.price
+                || loosens(order.stop_loss, now, order.side, instrument, order.price)
+        }
+        Before::Position(position) => {
+            let was = position.stop_loss.map(Stop::At);
+            loosens(was, now, position.side, instrument, Some(position.open_price))
+        }
+    }
+}
+
+fn loosens(
+    was: Option<Stop>,
+    now: Option<Stop>,
+    side: Side,
+    instrument: &Instrument,
+    open: Option<Price>,
+) -> bool {
+    let (Some(was), Some(now)) = (was, now) else { return was.is_some() };
+    if was == now {
+        return false;
+    }
+    let Some(open) = open else { return true };
+    let (was, now) =
+        (instrument.stop_price(was, open, side, true), instrument.stop_price(now, open, side, true));
+    match side {
+        Side::Buy => now < was,
+        Side::Sell => now > was,
+    }
+}
+
+impl<'a> Terms<'a> {
+    /// The terms of an order before anything of them is changed.
+    pub(crate) fn of_order(order: &'a Order, instrument: &Instrument, reserved: Money) -> Self {
+        let place = place(instrument, order.side, instrument.lots(order.volume), order.account.clone());
+        let place = PlaceOrder {
+            order_type: order.order_type,
+            price: order.price.map(|p| instrument.price(p)),
+            stop_loss: order.stop_loss.map(|s| level(s, instrument)),
+            take_profit: order.take_profit.map(|s| level(s, instrument)),
+            ..place
+        };
+        Self { order: place, target: ModifyTarget::Order(order.id), before: Before::Order(order), reserved }
+    }
+
+    /// The levels of a position before any of them is changed.
+    pub(crate) fn of_position(
+        position: &'a Position,
+        instrument: &Instrument,
+        account: crate::domain::id::AccountId,
+    ) -> Self {
+        let at = |price: Price| StopLevel::Price(instrument.price(price));
+        let place = PlaceOrder {
+            stop_loss: position.stop_loss.map(at),
+            take_profit: position.take_profit.map(at),
+            ..place(instrument, position.side, instrument.lots(position.volume), account)
+        };
+        let target = ModifyTarget::Position { id: position.id, venue: position.venue_position.clone() };
+        Self { order: place, target, before: Before::Position(position), reserved: Money::ZERO }
+    }
+}
+
+fn level(stop: Stop, instrument: &Instrument) -> StopLevel {
+    match stop {
+        Stop::At(price) => StopLevel::Price(instrument.price(price)),
+        Stop::Ticks(ticks) => StopLevel::Ticks(ticks),
+        Stop::Percent(percent) => StopLevel::Percent(percent),
+    }
+}
+
+fn place(
+    instrument: &Instrument,
+    side: Side,
+    volume: rust_decimal::Decimal,
+    account: crate::domain::id::AccountId,
+) -> PlaceOrder {
+    PlaceOrder {
+        account,
+        symbol: instrument.symbol.to_string(),
+        side,
+        order_type: OrderType::Market,
+        volume,
+        price: None,
+        stop_price: None,
+        stop_loss: None,
+        take_profit: None,
+        tif: crate::domain::order::TimeInForce::Gtc,
+        filling: None,
+        expires_at: None,
+        post_only: false,
+        reduce_only: false,
+        position: None,
+        client_order_id: None,
+        reason: None,
+    }
+}
