@@ -4,7 +4,7 @@
 use super::{
     clock::Clock,
     hub::{Hub, Release, TickInterest},
-    journal::{Cursor, Epoch, JournalReader, StoredEvent},
+    journal::{Cursor, Dated, Epoch, History, JournalReader, Span, StoredEvent},
     lanes::{LaneSenders, Request},
     runtime::{Rt, run_blocking, timeout},
     status::{NodeStatus, StatusBoard},
@@ -165,6 +165,27 @@ impl Handle {
             }
             other => other,
         }
+    }
+
+    /// A part of an account's history, oldest first: up to `limit` rows after a number. Everything up to
+    /// the cursor is in it.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` `JOURNAL_UNAVAILABLE` if the journal cannot be read.
+    pub async fn history<T: Dated + Send + 'static>(
+        &self,
+        account: AccountId,
+        after: u64,
+        span: Span,
+        limit: usize,
+    ) -> Result<(History<T>, Cursor), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        enter(&self.lanes.commands, Request::Archive { reply })?;
+        let (caught_up, cursor) = self.wait(answer, "not_started").await?;
+        // an archive that failed says so when it is read
+        let _ = timeout(&self.shared.rt, ANSWER_LIMIT, caught_up).await;
+        let history = self.read(move |journal| journal.history(&account, after, span, limit)).await?;
+        Ok((history, cursor))
     }
 
     /// Everything that is released from now on. The channel is closed when the subscriber lets

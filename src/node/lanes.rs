@@ -37,6 +37,11 @@ pub(super) enum Request {
         query: Query,
         reply: Reply<(Answer, Cursor)>,
     },
+    /// Bring the archive of ended orders, fills and postings up to now; answered with the place in the log
+    /// that it has reached then at the least.
+    Archive {
+        reply: Reply<(oneshot::Receiver<()>, Cursor)>,
+    },
     /// An input of the node itself; answered with its offset.
     Node {
         input: Box<Input>,
@@ -55,6 +60,7 @@ impl Request {
         match self {
             Self::Command { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Query { reply, .. } => drop(reply.send(Err(refusal))),
+            Self::Archive { reply } => drop(reply.send(Err(refusal))),
             Self::Node { reply, .. } => drop(reply.send(Err(refusal))),
             Self::Stop { reply } => drop(reply.send(Err(refusal))),
         }

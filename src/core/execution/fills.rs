@@ -194,6 +194,7 @@ impl Desk<'_> {
         let order = &record.order;
         let instrument = self.setup.instrument(fill.instrument);
         let view = FillView::new(record.fills.last().expect("a fill was just recorded"), instrument);
+        self.out.fills.push(view.clone());
         let slippage = order.reference_price.map_or(Decimal::ZERO, |reference| {
             let ticks = (fill.price.0 - reference.0) * fill.side.sign();
             crate::domain::money::from_grid(ticks, instrument.tick)

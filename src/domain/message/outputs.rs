@@ -23,6 +23,8 @@ pub struct Outputs {
     pub replies: Vec<Reply>,
     /// Orders that became terminal, for the archive. Not hashed: the events tell the same.
     pub archived: Vec<ArchivedOrder>,
+    /// Fills, for the archive. Not hashed: the events tell the same.
+    pub fills: Vec<FillView>,
     /// Market data for subscribers. Not hashed.
     pub feed: Vec<FeedEvent>,
     /// Rare things. Not hashed.
@@ -37,6 +39,7 @@ impl Outputs {
         self.venue.clear();
         self.replies.clear();
         self.archived.clear();
+        self.fills.clear();
         self.feed.clear();
         self.marks.clear();
     }

@@ -27,6 +27,7 @@ pub(super) mod tests;
 
 pub use command::{ReplayCommand, run as run_replay};
 pub use error::JournalError;
+pub use index::{Dated, History, Span};
 pub use reader::JournalReader;
 pub use recovery::{Opened, RecoveryReport};
 pub use segment::silence_guarded_panics;

@@ -1,6 +1,12 @@
 //! What sessions read: events, candles and archived orders; committed data only.
 
-use super::{StoredEvent, error::JournalError, index::Index, row, segments::Segments};
+use super::{
+    StoredEvent,
+    error::JournalError,
+    index::{Dated, History, Index, Span},
+    row,
+    segments::Segments,
+};
 use crate::domain::{
     id::{AccountId, ClientOrderId, OrderId},
     instrument::InstrumentId,
@@ -56,6 +62,17 @@ impl JournalReader {
         }
         found.reverse();
         Ok(found)
+    }
+
+    /// A part of an account's history, oldest first: up to `limit` rows after a number.
+    pub fn history<T: Dated>(
+        &self,
+        account: &AccountId,
+        after: u64,
+        span: Span,
+        limit: usize,
+    ) -> Result<History<T>, JournalError> {
+        self.index.history(account, after, span, limit.min(ROWS_AT_MOST))
     }
 
     /// The order that bears this client order id, among those that ended.

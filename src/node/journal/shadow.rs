@@ -1,18 +1,21 @@
 //! The second machine: it replays what is committed, off the writer, and so checks every output hash,
-//! makes the snapshots and archives the orders that ended.
+//! makes the snapshots and archives ended orders, fills and postings.
 
-use super::{ENGINE_VERSION, JournalOptions, Record, Snapshot, error::JournalError, index::Index, recovery};
+use super::{
+    ENGINE_VERSION, JournalOptions, Record, Snapshot, error::JournalError, index::Archive, index::Index,
+    recovery,
+};
 use crate::{
     domain::{
-        message::{ArchivedOrder, Outputs},
+        message::Outputs,
         time::{HOUR_NS, UnixNanos},
     },
     machine::Machine,
 };
 use std::sync::Arc;
 
-/// Ended orders that wait for the index at most.
-const ARCHIVE_AT_MOST: usize = 256;
+/// Ended orders, fills and postings that wait for the index at most.
+const ARCHIVE_AT_MOST: usize = 1_024;
 
 /// How long they wait at most, in the journal's time: the engine forgets them after a day, and they
 /// must be in the index by then.
@@ -26,7 +29,7 @@ pub struct Shadow {
     /// The last record that was applied.
     offset: u64,
     index: Arc<Index>,
-    ended: Vec<ArchivedOrder>,
+    archive: Archive,
     archived_at: UnixNanos,
     interval: u64,
     last_snapshot: u64,
@@ -40,7 +43,7 @@ impl Shadow {
             outputs: Outputs::default(),
             offset,
             index,
-            ended: Vec::new(),
+            archive: Archive::default(),
             interval: options.snapshot_interval.max(1),
             last_snapshot: offset,
         }
@@ -81,11 +84,11 @@ impl Shadow {
         &self.machine
     }
 
-    /// Writes the ended orders that wait into the index.
+    /// Writes what waits into the index.
     pub fn flush(&mut self) -> Result<(), JournalError> {
-        if !self.ended.is_empty() || self.index.offset()? < self.offset {
-            self.index.append(self.offset, &self.ended)?;
-            self.ended.clear();
+        if self.archive.len() > 0 || self.index.offset()? < self.offset {
+            self.index.append(self.offset, &self.archive)?;
+            self.archive = Archive::default();
         }
         self.archived_at = self.machine.now();
         Ok(())
@@ -99,9 +102,12 @@ impl Shadow {
         }
         recovery::apply(&mut self.machine, record, engine, &mut self.outputs)?;
         self.offset = record.offset;
-        self.ended.append(&mut self.outputs.archived);
-        let due = !self.ended.is_empty() && record.now.since(self.archived_at) >= ARCHIVE_WITHIN_NS;
-        if due || self.ended.len() >= ARCHIVE_AT_MOST {
+        self.archive.orders.append(&mut self.outputs.archived);
+        self.archive.fills.append(&mut self.outputs.fills);
+        self.archive.ledger.append(&mut self.outputs.ledger);
+        let waiting = self.archive.len();
+        let due = waiting > 0 && record.now.since(self.archived_at) >= ARCHIVE_WITHIN_NS;
+        if due || waiting >= ARCHIVE_AT_MOST {
             self.flush()?;
         }
         Ok(())

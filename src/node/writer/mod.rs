@@ -46,6 +46,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::oneshot;
 
 /// Market data kept in memory at most.
 const HELD_MAX: usize = 4_096;
@@ -190,6 +191,7 @@ impl Writer {
                 let offset = self.step(now, *input);
                 self.outbox.entered.push((reply, offset));
             }
+            Entry::Request(Request::Archive { reply }) => self.outbox.archives.push((reply, self.cursor())),
             Entry::Request(Request::Stop { reply }) => self.stop = Some(reply),
         }
     }
@@ -345,6 +347,11 @@ impl Writer {
         let confirmed = self.outbox.confirm();
         self.services.probe.release(self.applied, count, answered + confirmed);
         self.shadow.follow(records).await;
+        for (reply, cursor) in mem::take(&mut self.outbox.archives) {
+            let (done, caught_up) = oneshot::channel();
+            self.shadow.archive(done).await;
+            let _ = reply.send(Ok((caught_up, cursor))); // whoever asked may be gone
+        }
     }
 
     /// Stores the snapshot that the shadow has ready, if it has one.

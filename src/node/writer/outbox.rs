@@ -12,6 +12,7 @@ use crate::{
     },
 };
 use std::collections::BTreeSet;
+use tokio::sync::oneshot;
 
 /// An answer and where it holds.
 type Dated = (Answer, Cursor);
@@ -25,6 +26,8 @@ pub(super) struct Outbox {
     pub entered: Vec<(Reply<u64>, u64)>,
     /// To venues outside of the machine.
     pub requests: Vec<VenueRequest>,
+    /// Questions whose answers are in the archive once it has caught up.
+    pub archives: Vec<(Reply<(oneshot::Receiver<()>, Cursor)>, Cursor)>,
     pub feed: Vec<FeedEvent>,
     /// Instruments whose open candles changed.
     pub ticked: BTreeSet<InstrumentId>,
@@ -36,6 +39,7 @@ impl Outbox {
         !(self.replies.is_empty()
             && self.answers.is_empty()
             && self.entered.is_empty()
+            && self.archives.is_empty()
             && self.requests.is_empty())
     }
 
@@ -72,6 +76,9 @@ impl Outbox {
         }
         for (reply, _) in self.entered.drain(..) {
             let _ = reply.send(Err(journal_unavailable("may_have_executed")));
+        }
+        for (reply, _) in self.archives.drain(..) {
+            let _ = reply.send(Err(journal_unavailable("not_started")));
         }
         self.requests.clear();
         self.feed.clear();

@@ -14,6 +14,8 @@ const BACKLOG_MAX: usize = 64;
 
 enum Work {
     Records(Vec<Record>),
+    /// Bring the archive up to where it stands.
+    Archive(oneshot::Sender<()>),
     /// Make a snapshot of where it stands.
     Finish(oneshot::Sender<()>),
 }
@@ -48,6 +50,14 @@ impl ShadowTask {
         if let Some(work) = self.work.as_ref().filter(|_| !records.is_empty()) {
             // a shadow that has failed says so through its outcome
             let _ = work.send(Work::Records(records)).await;
+        }
+    }
+
+    /// Lets the archive catch up with everything that was handed over; `done` hears of it. Nobody does if
+    /// there is no shadow.
+    pub async fn archive(&self, done: oneshot::Sender<()>) {
+        if let Some(work) = &self.work {
+            let _ = work.send(Work::Archive(done)).await;
         }
     }
 
@@ -99,6 +109,7 @@ fn perform(
     work: Work,
 ) -> (Option<oneshot::Sender<()>>, Result<Option<Snapshot>, JournalError>) {
     match work {
+        Work::Archive(done) => (Some(done), shadow.flush().map(|()| None)),
         Work::Finish(done) => (Some(done), shadow.snapshot().map(Some)),
         Work::Records(records) => {
             let mut newest = None;
