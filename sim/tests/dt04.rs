@@ -31,7 +31,7 @@ fn dt04_backtest_and_simulated_gateway_tell_the_same_over_gbpusd_2012_02() {
     let options = ServeOptions {
         bind: "10.0.0.1:18789".to_owned(),
         insecure: true,
-        feed: FeedSpec::Replay(ReplaySpec { file: bids, ask: Some(asks), symbol, zone: None }),
+        feed: FeedSpec::Replay(ReplaySpec { files: vec![bids], ask: Some(asks), symbol, zone: None }),
         speed: Speed::Max,
         strategies: vec![strategy()],
         ..ServeOptions::from(file_config())

@@ -37,8 +37,12 @@ impl Iterator for Bars {
 }
 
 impl MarketData for Bars {
-    fn timeframe(&self) -> Timeframe {
-        Timeframe::M1
+    fn timeframe(&self) -> Option<Timeframe> {
+        Some(Timeframe::M1)
+    }
+
+    fn has_asks(&self) -> bool {
+        true
     }
 
     fn counts(&self) -> &BTreeMap<&'static str, u64> {

@@ -12,7 +12,7 @@ use lockstep::{
         order::Stop,
     },
     node::config::FileConfig,
-    quotes::{BarOptions, CsvBars, OffGrid, Source},
+    quotes::{CsvBars, DataOptions, OffGrid, Source},
 };
 use rust_decimal::Decimal;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ impl Told {
 pub fn by_backtest(bids: &Path, asks: &Path) -> Told {
     let config = config();
     let id = config.instruments.iter().position(|i| i.symbol.as_str() == SYMBOL).expect("built in");
-    let options = BarOptions {
+    let options = DataOptions {
         instrument: config.instruments[id].clone(),
         id: InstrumentId(id as u16),
         zone: None,

@@ -1,14 +1,14 @@
 //! What sessions read: events, candles and archived orders; committed data only.
 
-use super::{StoredEvent, error::JournalError, index::Index, row, segments::Segments};
+use super::{StoredEvent, error::JournalError, index::Index, record, row, segments::Segments};
 use crate::domain::{
     id::{AccountId, ClientOrderId, OrderId},
     instrument::InstrumentId,
     market::{Candle, Timeframe},
-    message::{OrderDetail, OrderKey},
+    message::{Input, OrderDetail, OrderKey},
     time::UnixNanos,
 };
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 /// Events or candles that one call returns at most.
 const ROWS_AT_MOST: usize = 5_000;
@@ -56,6 +56,32 @@ impl JournalReader {
         }
         found.reverse();
         Ok(found)
+    }
+
+    /// How many quotes and bars of this instrument entered at `reached`, where nothing is newer: so many
+    /// rows of that stamp a replay has behind it.
+    pub fn rows_at(&self, instrument: InstrumentId, reached: UnixNanos) -> Result<u64, JournalError> {
+        let mut rows = 0;
+        let mut visit = |offset, bytes: &[u8]| {
+            let (at, input) = record::input_of(offset, bytes)?;
+            if at < reached {
+                return Ok(ControlFlow::Break(()));
+            }
+            let of = match input {
+                Input::Quote { instrument, .. } => Some(instrument),
+                Input::Bar(bar) => Some(bar.instrument),
+                _ => None,
+            };
+            rows += u64::from(of == Some(instrument));
+            Ok(ControlFlow::Continue(()))
+        };
+        // a snapshot may have begun a new segment between rows of one stamp
+        for header in self.segments.headers()?.iter().rev() {
+            if self.segments.with(header.first, |s| s.records_from_newest(&mut visit))?.is_break() {
+                break;
+            }
+        }
+        Ok(rows)
     }
 
     /// The order that bears this client order id, among those that ended.
