@@ -19,7 +19,7 @@ use crate::{
     },
     quotes::{DataError, DataOptions, MarketData, OffGrid, Source, open_recording},
 };
-use std::{cmp::Ordering, collections::VecDeque, path::Path, time::Duration};
+use std::{cmp::Ordering, collections::VecDeque, ops::ControlFlow, path::Path, time::Duration};
 
 /// Rows that are read off the async threads at once.
 const CHUNK_ROWS: usize = 256;
@@ -77,7 +77,8 @@ impl Replay {
         let id = InstrumentId(index as u16);
         let mut rows =
             Rows { data: open_data(spec, &instruments[index], id)?, ahead: VecDeque::new(), ended: false };
-        rows.skip_entered(progress.reached, progress.journal.rows_at(id, progress.reached)?)?;
+        let entered = count_entered(&progress.journal, id, progress.reached)?;
+        rows.skip_entered(progress.reached, entered)?;
         let ended = progress.ended && rows.ended;
         Ok(Self { rows, speed, reached: progress.reached, ended })
     }
@@ -113,6 +114,25 @@ impl Replay {
         let _ = context.market.send(end).await;
         Ok(())
     }
+}
+
+/// How many rows of this instrument entered at `reached`, which nothing is newer than. Ticks may share a
+/// stamp, and a crash may part them.
+fn count_entered(journal: &JournalReader, id: InstrumentId, reached: UnixNanos) -> Result<u64, JournalError> {
+    let mut rows = 0;
+    journal.inputs_from_newest(|at, input| {
+        if at < reached {
+            return ControlFlow::Break(());
+        }
+        let instrument = match input {
+            Input::Quote { instrument, .. } => Some(*instrument),
+            Input::Bar(bar) => Some(bar.instrument),
+            _ => None,
+        };
+        rows += u64::from(instrument == Some(id));
+        ControlFlow::Continue(())
+    })?;
+    Ok(rows)
 }
 
 fn open_data(

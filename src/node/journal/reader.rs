@@ -1,4 +1,4 @@
-//! What sessions read: events, candles and archived orders; committed data only.
+//! What is read beside the writer: events, candles, archived orders, inputs; committed data only.
 
 use super::{StoredEvent, error::JournalError, index::Index, record, row, segments::Segments};
 use crate::domain::{
@@ -58,30 +58,21 @@ impl JournalReader {
         Ok(found)
     }
 
-    /// How many quotes and bars of this instrument entered at `reached`, where nothing is newer: so many
-    /// rows of that stamp a replay has behind it.
-    pub fn rows_at(&self, instrument: InstrumentId, reached: UnixNanos) -> Result<u64, JournalError> {
-        let mut rows = 0;
+    /// Visits what was entered, and when, from the newest back until the visitor breaks.
+    pub fn inputs_from_newest(
+        &self,
+        mut visit: impl FnMut(UnixNanos, &Input) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
         let mut visit = |offset, bytes: &[u8]| {
             let (at, input) = record::input_of(offset, bytes)?;
-            if at < reached {
-                return Ok(ControlFlow::Break(()));
-            }
-            let of = match input {
-                Input::Quote { instrument, .. } => Some(instrument),
-                Input::Bar(bar) => Some(bar.instrument),
-                _ => None,
-            };
-            rows += u64::from(of == Some(instrument));
-            Ok(ControlFlow::Continue(()))
+            Ok(visit(at, &input))
         };
-        // a snapshot may have begun a new segment between rows of one stamp
         for header in self.segments.headers()?.iter().rev() {
             if self.segments.with(header.first, |s| s.records_from_newest(&mut visit))?.is_break() {
                 break;
             }
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// The order that bears this client order id, among those that ended.
