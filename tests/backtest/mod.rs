@@ -2,6 +2,7 @@
 
 mod command;
 mod golden;
+mod lean;
 mod naive;
 
 use crate::support::{data_folder, gunzip};
