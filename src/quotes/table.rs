@@ -9,11 +9,14 @@ use csv::{ByteRecord, ReaderBuilder, Trim};
 use rust_decimal::Decimal;
 use std::{io::Read, sync::Arc};
 
+/// Where a needed column is, and what it is called.
+type Column = (usize, &'static str);
+
 /// The columns that a file with a header must have, by these names in any case and order. Others are
 /// ignored, so that `volume` may follow.
 const NAMED: [&str; 5] = ["timestamp", "open", "high", "low", "close"];
 /// LEAN's bars have no header; these are the columns that are needed, without the sizes.
-const LEAN_BARS: [(usize, &str); 9] = [
+const LEAN_BARS: [Column; 9] = [
     (0, "time"),
     (1, "bid open"),
     (2, "bid high"),
@@ -24,7 +27,7 @@ const LEAN_BARS: [(usize, &str); 9] = [
     (8, "ask low"),
     (9, "ask close"),
 ];
-const LEAN_TICKS: [(usize, &str); 3] = [(0, "time"), (1, "bid"), (2, "ask")];
+const LEAN_TICKS: [Column; 3] = [(0, "time"), (1, "bid"), (2, "ask")];
 
 /// Reads one file.
 pub(super) struct Table {
@@ -32,8 +35,8 @@ pub(super) struct Table {
     reader: csv::Reader<Box<dyn Read + Send>>,
     record: ByteRecord,
     clock: Clock,
-    /// Where each needed column is, and what it is called; the first is the stamp's.
-    columns: Vec<(usize, &'static str)>,
+    /// The first is the stamp's.
+    columns: Vec<Column>,
     width: usize,
 }
 
@@ -109,7 +112,7 @@ impl Table {
 fn named_columns(
     name: &Arc<str>,
     reader: &mut csv::Reader<Box<dyn Read + Send>>,
-) -> Result<(Vec<(usize, &'static str)>, usize), DataError> {
+) -> Result<(Vec<Column>, usize), DataError> {
     let header = reader.byte_headers().map_err(|e| read_failed(name, e))?;
     if header.is_empty() {
         return Err(DataError::Empty { file: name.clone() });
