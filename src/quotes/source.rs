@@ -39,7 +39,8 @@ impl Source {
         let failed = |source| DataError::Io { file: name.clone(), source };
         let (head, mut stream) = sniff(stream, zip_member::MAGIC_LEN).map_err(failed)?;
         let (member, plain): (_, Box<dyn Read + Send>) = if zip_member::is_archive(&head) {
-            stream.rewind().map_err(failed)?;
+            let piped = |_| io::Error::other("a zip archive must be a file: it cannot come through a pipe");
+            stream.rewind().map_err(piped).map_err(failed)?;
             zip_member::open(stream).map_err(failed)?
         } else if head.starts_with(&GZIP_MAGIC) {
             (String::new(), Box::new(MultiGzDecoder::new(Cursor::new(head).chain(stream))))
