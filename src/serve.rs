@@ -95,7 +95,7 @@ pub enum ServeError {
     #[error(transparent)]
     Config(#[from] core::ConfigError),
     #[error(transparent)]
-    Feed(#[from] ReplayError),
+    Feed(ReplayError),
     #[error(transparent)]
     Gateway(#[from] GatewayError),
     /// The machine did not take what it needs to start.
@@ -106,6 +106,15 @@ pub enum ServeError {
     WriterLost,
     #[error("the gateway ended unexpectedly: see the log")]
     GatewayLost,
+}
+
+impl From<ReplayError> for ServeError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Journal(error) => Self::Journal(error),
+            other => Self::Feed(other),
+        }
+    }
 }
 
 impl From<WriterError> for ServeError {
@@ -149,7 +158,7 @@ pub async fn serve(
     }
     let configured = opened.machine.config() == Some(&config);
     let feed_options = FeedOptions { spec: options.feed, speed: options.speed, seed: options.seed };
-    let feed = Feed::open(&rt, feed_options, &config, &opened.machine).await?;
+    let feed = Feed::open(&rt, feed_options, &config, &opened).await?;
     let clock = feed.clock(&rt, &opened.machine);
     let instruments = config.instruments.clone().into();
     let start = Start {

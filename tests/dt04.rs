@@ -1,17 +1,19 @@
-//! DT04: one file of quotes, the same bodies of events from the backtest and from the live gateway's
+//! DT04: one recording, the same bodies of events from the backtest and from the live gateway's
 //! process. (The simulated gateway's part of the comparison is a test of the package `sim`.)
 
 use crate::support::{
     client::Client,
     data_folder,
     process::Gateway,
-    recorded_month::{
-        Body, CONFIG, PARAMS, STOP_LOSS_PIPS, SYMBOL, TAKE_PROFIT_PIPS, by_backtest, files, is_compared,
+    recordings::{
+        Body, CONFIG, PARAMS, STOP_LOSS_PIPS, TAKE_PROFIT_PIPS, bars_of_gbpusd, by_backtest, is_compared,
+        ticks_of_eurusd,
     },
 };
+use lockstep::node::config::ReplaySpec;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 #[derive(Deserialize)]
 struct EventFrame<'a> {
@@ -22,11 +24,12 @@ struct EventFrame<'a> {
 }
 
 /// The same from the live process, as a client reads them off the wire.
-async fn by_gateway(bids: &Path, asks: &Path) -> (Vec<Body>, String) {
+async fn by_gateway(recording: &ReplaySpec) -> (Vec<Body>, String) {
     let place = tempfile::tempdir().expect("a temporary folder");
     let file = place.path().join("lockstep.toml");
     fs::write(&file, CONFIG).expect("a writable folder");
-    let feed = format!("replay:{},ask={},symbol={SYMBOL}", bids.display(), asks.display());
+    let feed = feed_argument(recording);
+    let symbol = recording.symbol.as_ref().expect("recordings here name theirs");
     let params = PARAMS.map(|(key, value)| format!("{key}={value}"));
     let (loss, profit) = (format!("{STOP_LOSS_PIPS}pips"), format!("{TAKE_PROFIT_PIPS}pips"));
     let gateway = Gateway::start(
@@ -41,7 +44,7 @@ async fn by_gateway(bids: &Path, asks: &Path) -> (Vec<Body>, String) {
             "--strategy",
             "sma_cross",
             "--symbol",
-            SYMBOL,
+            symbol.as_str(),
             "--volume",
             "0.1",
             "--param",
@@ -79,6 +82,21 @@ async fn by_gateway(bids: &Path, asks: &Path) -> (Vec<Body>, String) {
     (bodies, balance)
 }
 
+fn feed_argument(recording: &ReplaySpec) -> String {
+    let files: Vec<_> = recording.files.iter().map(|file| file.display().to_string()).collect();
+    let mut text = format!("replay:{}", files.join(","));
+    for (key, value) in [
+        ("ask", recording.ask.as_ref().map(|file| file.display().to_string())),
+        ("symbol", recording.symbol.as_ref().map(ToString::to_string)),
+        ("tz", recording.zone.clone()),
+    ] {
+        if let Some(value) = value {
+            text.push_str(&format!(",{key}={value}"));
+        }
+    }
+    text
+}
+
 async fn feed_has_ended(client: &mut Client) -> Value {
     for _ in 0..1_200 {
         let status = client.call("gateway.status", json!({})).await.expect("a status");
@@ -91,13 +109,22 @@ async fn feed_has_ended(client: &mut Client) -> Value {
     panic!("the replay did not end within a minute");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dt04_backtest_and_live_gateway_tell_the_same_over_gbpusd_2012_02() {
-    let Some(folder) = data_folder() else { return };
-    let [bids, asks] = files(&folder);
-    let expected = by_backtest(&bids, &asks);
-    let (live, balance) = by_gateway(&bids, &asks).await;
+async fn check(recording: &ReplaySpec) {
+    let expected = by_backtest(recording);
+    let (live, balance) = by_gateway(recording).await;
     expected.assert_same(&live);
     let last: Value = serde_json::from_str(expected.ledger.last().expect("postings")).expect("JSON");
     assert_eq!(last["balanceAfter"], balance);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dt04_backtest_and_live_gateway_tell_the_same_over_bars_of_gbpusd() {
+    let Some(folder) = data_folder() else { return };
+    check(&bars_of_gbpusd(&folder)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dt04_backtest_and_live_gateway_tell_the_same_over_ticks_of_eurusd() {
+    let Some(folder) = data_folder() else { return };
+    check(&ticks_of_eurusd(&folder)).await;
 }

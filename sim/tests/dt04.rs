@@ -1,13 +1,12 @@
-//! DT04, the simulated gateway: the same month, the same bodies of events as the backtest's. (The
+//! DT04, the simulated gateway: the same recordings, the same bodies of events as the backtest's. (The
 //! live process's part is a test of the package `lockstep`.)
 
 #[path = "../../tests/support/data.rs"]
 mod data;
-#[path = "../../tests/support/recorded_month.rs"]
-mod recorded_month;
+#[path = "../../tests/support/recordings.rs"]
+mod recordings;
 
 use lockstep::{
-    domain::id::Symbol,
     node::{
         clock::Speed,
         config::{FeedSpec, ReplaySpec},
@@ -15,25 +14,23 @@ use lockstep::{
     serve::ServeOptions,
 };
 use lockstep_sim::recording::run_recording;
-use recorded_month::{SYMBOL, Told, by_backtest, file_config, files, strategy};
+use recordings::{Told, bars_of_gbpusd, by_backtest, file_config, strategy, ticks_of_eurusd};
 use std::{
     path::Path,
     sync::{Arc, Mutex},
 };
 
-#[test]
-fn dt04_backtest_and_simulated_gateway_tell_the_same_over_gbpusd_2012_02() {
+fn check(recording: fn(&Path) -> ReplaySpec) {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let Some(folder) = data::data_folder(&repository) else { return };
-    let [bids, asks] = files(&folder);
-    let expected = by_backtest(&bids, &asks);
-    let symbol = Some(Symbol::new(SYMBOL).expect("a symbol"));
+    let recording = recording(&folder);
+    let expected = by_backtest(&recording);
     let options = ServeOptions {
         bind: "10.0.0.1:18789".to_owned(),
         insecure: true,
-        feed: FeedSpec::Replay(ReplaySpec { file: bids, ask: Some(asks), symbol, zone: None }),
+        strategies: vec![strategy(&recording)],
+        feed: FeedSpec::Replay(recording),
         speed: Speed::Max,
-        strategies: vec![strategy()],
         ..ServeOptions::from(file_config())
     };
     let told = Arc::new(Mutex::new(Told::default()));
@@ -46,4 +43,14 @@ fn dt04_backtest_and_simulated_gateway_tell_the_same_over_gbpusd_2012_02() {
         assert_eq!(expected, told);
     }
     assert_eq!(expected.ledger.len(), told.ledger.len());
+}
+
+#[test]
+fn dt04_backtest_and_simulated_gateway_tell_the_same_over_bars_of_gbpusd() {
+    check(bars_of_gbpusd);
+}
+
+#[test]
+fn dt04_backtest_and_simulated_gateway_tell_the_same_over_ticks_of_eurusd() {
+    check(ticks_of_eurusd);
 }

@@ -17,7 +17,7 @@ use crate::{
         money::Currency,
         time::{DAY_NS, UnixNanos},
     },
-    quotes::{BarOptions, CsvBars, DataError, MarketData, OffGrid, Source, SyntheticBars},
+    quotes::{DataError, DataOptions, MarketData, OffGrid, Source, SyntheticBars, open_recording},
 };
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
@@ -28,7 +28,6 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
 };
 
 /// Without data: this many synthetic days from this instant.
@@ -40,11 +39,12 @@ const DEFAULT_STRATEGY: (&str, [(&str, &str); 2]) = ("sma_cross", [("fast", "10"
 /// Run a strategy over historical or synthetic data
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
-    /// Bars to trade on: CSV with timestamp,open,high,low,close, plain or gzip, stamped with the bar's
-    /// opening. Bids; asks are the
-    /// default spread above them, unless --ask has them. Without it: 30 synthetic days
-    #[arg(long, value_name = "FILE", requires = "symbol")]
-    pub data: Option<PathBuf>,
+    /// Bars or ticks to trade on: CSV with timestamp,open,high,low,close, or LEAN's quotes; plain, gzip or
+    /// zip. Bars are stamped with their opening. Of one side they are bids; asks are the default spread
+    /// above them, unless --ask has them. Several files of ticks follow each other. Without it: 30
+    /// synthetic days
+    #[arg(long, value_name = "FILE", requires = "symbol", num_args = 1..)]
+    pub data: Vec<PathBuf>,
     /// The asks that belong to the bids of --data
     #[arg(long, value_name = "FILE", requires = "data")]
     pub ask: Option<PathBuf>,
@@ -66,7 +66,7 @@ pub struct Arguments {
     /// Volume of each order, in lots
     #[arg(long, default_value = "0.1", value_name = "LOTS")]
     pub volume: Decimal,
-    /// Time zone of stamps that state none, such as Europe/London
+    /// Time zone of stamps that state none, such as Europe/London or UTC-05
     #[arg(long, value_name = "ZONE")]
     pub tz: Option<String>,
     /// Prices between two ticks: round bids down and asks up, or stop
@@ -75,7 +75,8 @@ pub struct Arguments {
     /// Which extreme of a bar came first, and which of two reachable exits counts
     #[arg(long, value_enum, default_value = "pessimistic")]
     pub bar_policy: BarPolicyArgument,
-    /// Length of the bars: 1m 5m 15m 30m 1h 4h 1d 1w; by default found from the gaps between them
+    /// Length of the bars: 1m 5m 15m 30m 1h 4h 1d 1w; by default found from the gaps between them. With
+    /// ticks: of the candles that the strategy sees, by default 1m
     #[arg(long, value_name = "LENGTH", value_parser = parse_timeframe)]
     pub timeframe: Option<Timeframe>,
     /// Seed of the synthetic days
@@ -109,7 +110,7 @@ pub enum BarPolicyArgument {
 enum CommandError {
     #[error("unknown symbol `{symbol}`: known are {known}")]
     Symbol { symbol: String, known: String },
-    #[error("`{0}` is not a time zone: use an IANA name such as Europe/London, or UTC")]
+    #[error("`{0}` is not a time zone: use an IANA name such as Europe/London, or UTC-05")]
     Zone(String),
     #[error("--param {0} is given twice")]
     RepeatedParam(String),
@@ -146,15 +147,16 @@ fn execute(arguments: &Arguments, base: Config) -> Result<Report, CommandError> 
     let (id, instrument) = find_instrument(&base, symbol)?;
     let progress = progress_bar();
     let mut data = open_data(arguments, &base, id, &instrument, &progress)?;
-    let strategy = strategy(arguments, &instrument, data.timeframe())?;
+    let timeframe = data.timeframe().or(arguments.timeframe).unwrap_or(Timeframe::M1);
+    let strategy = strategy(arguments, &instrument, timeframe)?;
     let config = configure(arguments, base, strategy);
     if let Some(path) = &arguments.trades {
         check_writable(path)?;
     }
 
-    let spread = match (&arguments.data, &arguments.ask) {
-        (None, _) => "synthetic spread".to_owned(),
-        (_, Some(_)) => "bids and asks from data".to_owned(),
+    let spread = match (arguments.data.is_empty(), data.has_asks()) {
+        (true, _) => "synthetic spread".to_owned(),
+        (_, true) => "bids and asks from data".to_owned(),
         _ => format!("bids from data, spread {} points", instrument.default_spread_points),
     };
     let currency = config.accounts[0].currency.to_string();
@@ -186,12 +188,12 @@ fn open_data(
     instrument: &Instrument,
     progress: &ProgressBar,
 ) -> Result<Box<dyn MarketData>, CommandError> {
-    let Some(bids) = &arguments.data else {
+    if arguments.data.is_empty() {
         let from = UnixNanos::parse(SYNTHETIC_FROM).expect("a constant instant");
         let calendar = &base.calendars[usize::from(instrument.calendar)];
         let to = from.plus(SYNTHETIC_DAYS * DAY_NS);
         return Ok(Box::new(SyntheticBars::new(arguments.seed, id, instrument, calendar, from, to)));
-    };
+    }
     let zone = arguments
         .tz
         .as_deref()
@@ -202,19 +204,26 @@ fn open_data(
         OffGridArgument::Fail => OffGrid::Fail,
     };
     let options =
-        BarOptions { instrument: instrument.clone(), id, zone, off_grid, timeframe: arguments.timeframe };
-    let open = |path: &Path| open_source(path, progress).map_err(RunError::Data);
-    let asks = arguments.ask.as_deref().map(open).transpose()?;
-    Ok(Box::new(CsvBars::new(open(bids)?, asks, options).map_err(RunError::Data)?))
+        DataOptions { instrument: instrument.clone(), id, zone, off_grid, timeframe: arguments.timeframe };
+    for path in arguments.data.iter().chain(&arguments.ask) {
+        // also says before a long run that a later file is missing
+        progress.inc_length(std::fs::metadata(path).map_err(|e| RunError::Data(io_error(path, e)))?.len());
+    }
+    let asks = arguments.ask.as_deref().map(|path| open_source(path, progress)).transpose();
+    let opened = progress.clone();
+    let files = arguments.data.clone().into_iter().map(move |path| open_source(&path, &opened));
+    let data = asks.and_then(|asks| open_recording(Box::new(files), asks, options));
+    Ok(data.map_err(RunError::Data)?)
 }
 
 /// Opens a file whose reading moves the progress bar.
 fn open_source(path: &Path, progress: &ProgressBar) -> Result<Source, DataError> {
-    let name = path.display().to_string();
-    let failed = |source| DataError::Io { file: Arc::from(name.as_str()), source };
-    let file = File::open(path).map_err(failed)?;
-    progress.inc_length(file.metadata().map_err(failed)?.len());
-    Source::new(&name, progress.wrap_read(file))
+    let file = File::open(path).map_err(|error| io_error(path, error))?;
+    Source::new(&path.display().to_string(), progress.wrap_read(file))
+}
+
+fn io_error(path: &Path, source: io::Error) -> DataError {
+    DataError::Io { file: path.display().to_string().into(), source }
 }
 
 /// Drawn on a terminal only, and gone when the run is over, well or not.

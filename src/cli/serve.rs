@@ -49,7 +49,7 @@ pub(super) struct ServeCommand {
     /// Listen beyond this machine although there is no TLS
     #[arg(long)]
     insecure: bool,
-    /// synthetic, or replay:FILE[,ask=FILE][,symbol=S][,tz=Z]
+    /// synthetic, or replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]
     #[arg(long, value_name = "FEED", value_parser = FeedSpec::parse)]
     feed: Option<FeedSpec>,
     /// Speed of a replay: a factor such as 60, or max

@@ -26,8 +26,12 @@ impl Zone {
         Self { name: "UTC".into(), offsets: vec![(FIRST_YEAR_SECS, 0)] }
     }
 
-    /// Reads a zone from the bundled time-zone data. `None` if there is no such zone.
+    /// Reads a zone from the bundled time-zone data, or one that keeps its distance from UTC, such as
+    /// `UTC-05` or `UTC+05:30`. `None` if there is no such zone.
     pub fn load(name: &str) -> Option<Self> {
+        if let Some(offset) = fixed_offset(name) {
+            return Some(Self { name: name.to_owned(), offsets: vec![(FIRST_YEAR_SECS, offset)] });
+        }
         let zone = TimeZone::get(name).ok()?;
         let first = Timestamp::from_second(FIRST_YEAR_SECS).ok()?;
         let mut offsets = vec![(FIRST_YEAR_SECS, zone.to_offset(first).seconds())];
@@ -86,6 +90,21 @@ impl Zone {
             day = day.plus(DAY_NS);
         }
     }
+}
+
+/// Seconds east of UTC that `UTC-05` or `UTC+05:30` states, less than a day.
+fn fixed_offset(name: &str) -> Option<i32> {
+    let rest = name.strip_prefix("UTC")?;
+    let (sign, rest) = rest
+        .strip_prefix('-')
+        .map(|rest| (-1, rest))
+        .or_else(|| rest.strip_prefix('+').map(|rest| (1, rest)))?;
+    let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "00"));
+    let number = |digits: &str, end: i32| {
+        let is_number = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<i32>().ok().filter(|number| is_number && *number < end)
+    };
+    Some(sign * (number(hours, 24)? * 3_600 + number(minutes, 60)? * 60))
 }
 
 /// One weekly session in local minutes since Sunday 00:00; `open < close`, at most a week long.
@@ -216,6 +235,25 @@ mod tests {
         let zone = Zone::load("America/New_York").expect("bundled");
         assert_eq!(zone.instant(at("2012-03-11T02:30:00Z")), at("2012-03-11T07:00:00Z"), "gap: next valid");
         assert_eq!(zone.instant(at("2012-11-04T01:30:00Z")), at("2012-11-04T05:30:00Z"), "fold: the first");
+    }
+
+    #[test]
+    fn or09_zones_at_a_fixed_distance_from_utc() {
+        for (name, noon) in [
+            ("UTC-05", Some("2014-05-02T17:00:00Z")),
+            ("UTC+05:30", Some("2014-05-02T06:30:00Z")),
+            ("UTC+00", Some("2014-05-02T12:00:00Z")),
+            ("Etc/GMT+5", Some("2014-05-02T17:00:00Z")),
+            ("UTC-5", None),
+            ("UTC-24", None),
+            ("UTC-05:60", None),
+            ("UTC--5", None),
+            ("UTC-05:", None),
+            ("UTC-é", None),
+        ] {
+            let instant = Zone::load(name).map(|zone| zone.instant(at("2014-05-02T12:00:00Z")));
+            assert_eq!(instant, noon.map(at), "{name}");
+        }
     }
 
     #[test]

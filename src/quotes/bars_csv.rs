@@ -1,62 +1,39 @@
-//! Bars from CSV: `timestamp,open,high,low,close[,volume]`, one file of bids, or one of bids and one
-//! of asks. A stamp is the instant at which its bar *opens*.
+//! Bars from CSV: `timestamp,open,high,low,close[,volume]`, one file of bids, or one of bids and one of
+//! asks; or LEAN's bars, which hold both. A stamp is the instant at which its bar *opens*.
 
 use super::{
-    DataError, MarketData, Source,
-    bar_hash::BarHasher,
-    rows::{CLOSE, HIGH, LOW, OPEN, Row, Rows},
+    DataError, DataOptions, MarketData, Source,
+    data_hash::DataHasher,
+    grid::on_grid,
+    rows::{CLOSE, HIGH, LOW, OPEN, Row, Rows, SideColumns},
 };
 use crate::domain::{
-    calendar::Zone,
-    instrument::{Instrument, InstrumentId, Price},
+    instrument::Price,
     market::{Bar, Ohlc, QuoteFault, Timeframe},
     message::Input,
-    money,
     time::UnixNanos,
 };
 use rust_decimal::Decimal;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    mem,
 };
 
 /// Rows read ahead to learn the bars' length.
 const ROWS_AHEAD: usize = 256;
-const COLUMN: [&str; 4] = ["open", "high", "low", "close"];
-
-/// What to do with prices between two ticks (EX13).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OffGrid {
-    /// Bids down, asks up; counted as `off_grid`.
-    #[default]
-    Snap,
-    Fail,
-}
-
-/// How to read bars.
-#[derive(Debug, Clone)]
-pub struct BarOptions {
-    pub instrument: Instrument,
-    pub id: InstrumentId,
-    /// The zone of stamps without an offset.
-    pub zone: Option<Zone>,
-    pub off_grid: OffGrid,
-    /// `None`: the longest timeframe that divides all gaps between the first 256 bars.
-    pub timeframe: Option<Timeframe>,
-}
 
 /// A streaming reader of bars; holds at most 256 of them.
 ///
 /// - Without asks, ask = bid + the instrument's default spread (EX02).
 /// - Rows with a NaN, zero or negative price are set aside, on either side; so are stamps that only
-///   one of two files has (`unpaired`). Time must increase in each file.
+///   one of two files has, or only one side of a LEAN file (`unpaired`). Time must increase in each file.
 /// - A bar with a bid above its ask is repaired field by field: ask = max(ask, bid) (`crossed`, EX10).
 /// - The hash covers symbol, tick, timeframe, and stamp and eight prices of each bar that came out.
 pub struct CsvBars {
     bids: Rows,
     asks: Option<Rows>,
-    options: BarOptions,
+    options: DataOptions,
     spread: i64,
     timeframe: Timeframe,
     ahead: VecDeque<(UnixNanos, Bar)>,
@@ -65,16 +42,23 @@ pub struct CsvBars {
     gap_min_ns: i64,
     ended: bool,
     counts: BTreeMap<&'static str, u64>,
-    hasher: BarHasher,
+    hasher: DataHasher,
 }
 
 impl CsvBars {
     /// Opens the data and reads up to 256 bars ahead, to learn their length.
-    pub fn new(bids: Source, asks: Option<Source>, options: BarOptions) -> Result<Self, DataError> {
+    pub fn new(bids: Source, asks: Option<Source>, options: DataOptions) -> Result<Self, DataError> {
+        let bids = Rows::new(bids, options.zone.clone())?;
+        let asks = asks.map(|asks| Rows::new(asks, options.zone.clone())).transpose()?;
+        if let Some(asks) = &asks
+            && let Some(both) = [&bids, asks].into_iter().find(|rows| rows.both_sides())
+        {
+            return Err(DataError::BothSides { file: both.name().clone() });
+        }
         let spread = options.instrument.points_to_ticks(options.instrument.default_spread_points);
         let mut bars = Self {
-            bids: Rows::new(bids, options.zone.clone())?,
-            asks: asks.map(|asks| Rows::new(asks, options.zone.clone())).transpose()?,
+            bids,
+            asks,
             spread,
             gap_min_ns: options.timeframe.map_or(0, Timeframe::len_ns),
             timeframe: options.timeframe.unwrap_or(Timeframe::M1),
@@ -82,11 +66,11 @@ impl CsvBars {
             last: None,
             ended: false,
             counts: BTreeMap::new(),
-            hasher: BarHasher::new(&options.instrument, Timeframe::M1),
+            hasher: DataHasher::of_bars(&options.instrument, Timeframe::M1),
             options,
         };
         bars.read_ahead()?;
-        bars.hasher = BarHasher::new(&bars.options.instrument, bars.timeframe);
+        bars.hasher = DataHasher::of_bars(&bars.options.instrument, bars.timeframe);
         Ok(bars)
     }
 
@@ -97,10 +81,10 @@ impl CsvBars {
             self.ahead.push_back(bar);
         }
         if self.ahead.is_empty() {
-            let bid = self.bids.name.clone();
+            let bid = self.bids.name().clone();
             return Err(match &self.asks {
                 Some(asks) if self.counts.contains_key("unpaired") => {
-                    DataError::NothingPairs { bid, ask: asks.name.clone() }
+                    DataError::NothingPairs { bid, ask: asks.name().clone() }
                 }
                 _ => DataError::Empty { file: bid },
             });
@@ -124,15 +108,15 @@ impl CsvBars {
         let divides = |timeframe: &Timeframe| step % timeframe.len_ns() == 0;
         Timeframe::ALL.into_iter().rev().find(divides).ok_or_else(|| {
             let close = stamps.windows(2).min_by_key(|pair| pair[1].since(pair[0])).expect("two stamps");
-            DataError::TooShort { file: self.bids.name.clone(), first: close[0], second: close[1] }
+            DataError::TooShort { file: self.bids.name().clone(), first: close[0], second: close[1] }
         })
     }
 
     /// The next bar that both sides have and nothing sets aside.
     fn read_bar(&mut self) -> Result<Option<(UnixNanos, Bar)>, DataError> {
-        while let Some((bid, ask)) = self.read_pair()? {
-            let at = bid.at;
-            match self.bar(bid, ask)? {
+        while let Some(row) = self.read_pair()? {
+            let at = row.at;
+            match self.bar(row)? {
                 Ok(bar) => {
                     self.check_overlap(at)?;
                     return Ok(Some((at, bar)));
@@ -143,53 +127,56 @@ impl CsvBars {
         Ok(None)
     }
 
-    /// The next rows of the same stamp.
-    fn read_pair(&mut self) -> Result<Option<(Row, Option<Row>)>, DataError> {
-        let Some(asks) = &mut self.asks else {
-            return Ok(self.bids.next_row()?.map(|bid| (bid, None)));
-        };
-        let mut unpaired = 0;
-        let (mut bid, mut ask) = (self.bids.next_row()?, asks.next_row()?);
-        let pair = loop {
-            let order = match (&bid, &ask) {
-                (Some(bid), Some(ask)) => bid.at.cmp(&ask.at),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (None, None) => break None,
-            };
-            match order {
-                Ordering::Equal => break bid.map(|bid| (bid, ask)),
-                Ordering::Less => bid = self.bids.next_row()?,
-                Ordering::Greater => ask = asks.next_row()?,
+    /// The next row, of two files that of a stamp which both have.
+    fn read_pair(&mut self) -> Result<Option<Row>, DataError> {
+        let mut bid = self.bids.next_row()?;
+        let mut unpaired = mem::take(&mut self.bids.unpaired);
+        if let Some(asks) = &mut self.asks {
+            let mut ask = asks.next_row()?;
+            loop {
+                let order = match (&bid, &ask) {
+                    (Some(bid), Some(ask)) => bid.at.cmp(&ask.at),
+                    (Some(_), None) => Ordering::Less,
+                    (None, Some(_)) => Ordering::Greater,
+                    (None, None) => break,
+                };
+                match order {
+                    Ordering::Equal => break,
+                    Ordering::Less => bid = self.bids.next_row()?,
+                    Ordering::Greater => ask = asks.next_row()?,
+                }
+                unpaired += 1;
             }
-            unpaired += 1;
-        };
+            if let Some(bid) = &mut bid {
+                bid.ask = ask.map(|ask| ask.bid);
+            }
+        }
         if unpaired > 0 {
             *self.counts.entry("unpaired").or_default() += unpaired;
         }
-        Ok(pair)
+        Ok(bid)
     }
 
-    fn bar(&mut self, bid: Row, ask: Option<Row>) -> Result<Result<Bar, QuoteFault>, DataError> {
-        let bids = match bid.prices {
-            Ok(prices) => prices,
-            Err(fault) => return Ok(Err(fault)),
+    fn bar(&mut self, row: Row) -> Result<Result<Bar, QuoteFault>, DataError> {
+        let (bids, asks) = match (row.bid, row.ask.transpose()) {
+            (Ok(bids), Ok(asks)) => (bids, asks),
+            (Err(fault), _) | (_, Err(fault)) => return Ok(Err(fault)),
         };
-        let asks = match ask.as_ref().map(|ask| ask.prices).transpose() {
-            Ok(prices) => prices,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let (bids, mut snapped) = self.on_grid(&self.bids.name, bid.line, bids, false)?;
+        let (bids, mut snapped) = self.on_grid(&self.bids, SideColumns::First, bids, false)?;
         if bids.iter().any(|p| p.0 == 0) {
             return Ok(Err(QuoteFault::Zero)); // less than a tick, snapped down
         }
-        let mut asks = match (asks, &self.asks, &ask) {
-            (Some(prices), Some(rows), Some(ask)) => {
-                let (asks, moved) = self.on_grid(&rows.name, ask.line, prices, true)?;
+        let mut asks = match asks {
+            Some(prices) => {
+                let (rows, side) = match &self.asks {
+                    Some(asks) => (asks, SideColumns::First),
+                    None => (&self.bids, SideColumns::Second),
+                };
+                let (asks, moved) = self.on_grid(rows, side, prices, true)?;
                 snapped |= moved;
                 asks
             }
-            _ => bids.map(|bid| Price(bid.0 + self.spread)),
+            None => bids.map(|bid| Price(bid.0 + self.spread)),
         };
         if snapped {
             self.count("off_grid");
@@ -207,32 +194,19 @@ impl CsvBars {
     /// The prices in ticks, and whether one had to be moved onto the grid.
     fn on_grid(
         &self,
-        file: &Arc<str>,
-        line: u64,
+        rows: &Rows,
+        side: SideColumns,
         prices: [Decimal; 4],
         up: bool,
     ) -> Result<([Price; 4], bool), DataError> {
-        let Instrument { symbol, tick, price_max, .. } = &self.options.instrument;
+        let DataOptions { instrument, off_grid, .. } = &self.options;
         let mut ticks = [Price(0); 4];
         let mut snapped = false;
         for (index, value) in prices.into_iter().enumerate() {
-            let cell = || super::Cell::new(file, line, COLUMN[index], value.to_string().as_bytes());
-            let exact = money::on_grid(value, *tick);
-            if exact.is_none() {
-                snapped = true;
-                if self.options.off_grid == OffGrid::Fail {
-                    return Err(DataError::OffGrid { cell: cell(), symbol: symbol.clone(), tick: *tick });
-                }
-            }
-            ticks[index] = exact
-                .or_else(|| money::snap(value, *tick, up))
-                .filter(|count| *count <= price_max.0)
-                .map(Price)
-                .ok_or_else(|| DataError::PriceTooLarge {
-                    cell: cell(),
-                    symbol: symbol.clone(),
-                    max: self.options.instrument.price(*price_max),
-                })?;
+            let moved;
+            (ticks[index], moved) =
+                on_grid(instrument, *off_grid, value, up, || rows.price_cell(side, index))?;
+            snapped |= moved;
         }
         Ok((ticks, snapped))
     }
@@ -265,7 +239,7 @@ impl Iterator for CsvBars {
         };
         match next {
             Ok(Some((at, bar))) => {
-                self.hasher.add(at, &bar);
+                self.hasher.add_bar(at, &bar);
                 Some(Ok((at, Input::Bar(bar))))
             }
             Ok(None) => {
@@ -281,8 +255,12 @@ impl Iterator for CsvBars {
 }
 
 impl MarketData for CsvBars {
-    fn timeframe(&self) -> Timeframe {
-        self.timeframe
+    fn timeframe(&self) -> Option<Timeframe> {
+        Some(self.timeframe)
+    }
+
+    fn has_asks(&self) -> bool {
+        self.asks.is_some() || self.bids.both_sides()
     }
 
     fn counts(&self) -> &BTreeMap<&'static str, u64> {

@@ -37,8 +37,29 @@ impl fmt::Display for Cell {
 pub enum DataError {
     #[error("{file}: {source}")]
     Io { file: Arc<str>, source: io::Error },
+    #[error("there is no file of data")]
+    NoFile,
     #[error("{file}: there is no row of data")]
     Empty { file: Arc<str> },
+    #[error(
+        "{file}: the first line `{value}` is no header that names timestamp, open, high, low and close, and no \
+         row of LEAN's quotes (ticks: milliseconds, bid, ask; bars: time, then open, high, low, close, size of \
+         the bids and of the asks)"
+    )]
+    UnknownLayout { file: Arc<str>, value: String },
+    #[error(
+        "{file}: rows are stamped in milliseconds since midnight, and no name says of which day: name the \
+         archive's member or the file such as 20140502_eurusd_tick_quote.csv"
+    )]
+    NoDay { file: Arc<str> },
+    #[error("{file} holds ticks, and bars are expected")]
+    NotBars { file: Arc<str> },
+    #[error("{file} holds bars, and comes after a file of ticks: several files must all be ticks")]
+    NotTicks { file: Arc<str> },
+    #[error("{file} holds bids and asks: it goes without a second file of asks")]
+    BothSides { file: Arc<str> },
+    #[error("{file} holds bars, and other files follow it: several files must all be ticks")]
+    OneFileOfBars { file: Arc<str> },
     #[error(
         "{file}: line 1: no column `{column}`: the header must name timestamp, open, high, low and close"
     )]
@@ -50,13 +71,20 @@ pub enum DataError {
     )]
     MissingField { file: Arc<str>, line: u64, column: String, found: usize, expected: usize, value: String },
     #[error(
-        "{file}: line {line}: the row has {found} fields, the header names {expected}; the first without a column is `{value}`"
+        "{file}: line {line}: the row has {found} fields, not {expected}; the first without a column is `{value}`"
     )]
     ExtraField { file: Arc<str>, line: u64, found: usize, expected: usize, value: String },
     #[error("{0} is not a time: expected such as `2012-02-01 00:00:00` or `2012-02-01T00:00:00Z`")]
     NotATime(Cell),
     #[error("{0} has no time zone: name the zone of the file's clock with --tz, such as --tz Europe/London")]
     NoZone(Cell),
+    #[error("{cell} is not a time: expected {expected}")]
+    NotALeanTime { cell: Cell, expected: &'static str },
+    #[error(
+        "{0} has no time zone: LEAN's files are in the data time zone of their market, FXCM's in UTC-05: state it \
+         with --tz UTC-05, in a feed with ,tz=UTC-05"
+    )]
+    NoLeanZone(Cell),
     #[error("{0} is not a price")]
     NotAPrice(Cell),
     #[error("{cell} exceeds {max}, the largest price of {symbol}")]
@@ -71,6 +99,8 @@ pub enum DataError {
     OutsideRange { cell: Cell, low: Decimal, high: Decimal },
     #[error("{cell}: time does not increase: the row before is stamped {previous}")]
     TimeNotIncreasing { cell: Cell, previous: UnixNanos },
+    #[error("{cell}: time goes back: the row before is stamped {previous}")]
+    TimeGoesBack { cell: Cell, previous: UnixNanos },
     #[error(
         "{cell}: a bar of {timeframe} that opened at {previous} has not ended; state the bars' length with --timeframe"
     )]

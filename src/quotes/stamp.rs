@@ -23,9 +23,14 @@ pub(super) fn parse_stamp(text: &str, zone: Option<&Zone>) -> Result<UnixNanos, 
         return UnixNanos::parse(text).ok_or(StampFault::NotATime);
     }
     let local: DateTime = text.parse().map_err(|_| StampFault::NotATime)?;
-    let as_utc = local.to_zoned(TimeZone::UTC).map_err(|_| StampFault::NotATime)?.timestamp();
-    let as_utc = i64::try_from(as_utc.as_nanosecond()).map_err(|_| StampFault::NotATime)?;
-    zone.map(|zone| zone.instant(UnixNanos(as_utc))).ok_or(StampFault::NoZone)
+    let as_utc = as_if_utc(local).ok_or(StampFault::NotATime)?;
+    zone.map(|zone| zone.instant(as_utc)).ok_or(StampFault::NoZone)
+}
+
+/// A local time as if it were UTC; `None` out of the range of time.
+pub(super) fn as_if_utc(local: DateTime) -> Option<UnixNanos> {
+    let as_utc = local.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    i64::try_from(as_utc.as_nanosecond()).ok().map(UnixNanos)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod command;
 mod golden;
+mod lean;
 mod naive;
 
 use crate::support::{data_folder, gunzip};
@@ -16,10 +17,10 @@ use lockstep::{
         money::Currency,
         order::Stop,
     },
-    quotes::{BarOptions, CsvBars, OffGrid, Source},
+    quotes::{CsvBars, DataOptions, OffGrid, Source},
 };
 use rust_decimal::Decimal;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 
 const GBPUSD: usize = 1;
 
@@ -57,7 +58,7 @@ fn sma_cross(stops: Option<(i64, i64)>) -> Config {
 
 fn backtest(bids: Source, asks: Source, stops: Option<(i64, i64)>) -> Outcome {
     let config = sma_cross(stops);
-    let options = BarOptions {
+    let options = DataOptions {
         instrument: config.instruments[GBPUSD].clone(),
         id: InstrumentId(GBPUSD as u16),
         zone: None,
@@ -86,6 +87,12 @@ impl Read for Rows {
         let rest = &rest[..rest.len().min(buffer.len())];
         let count: usize = rest.split_inclusive(|byte| *byte == b'\n').take(self.rows).map(<[u8]>::len).sum();
         self.text.read(&mut buffer[..count])
+    }
+}
+
+impl Seek for Rows {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.text.seek(to)
     }
 }
 

@@ -1,10 +1,12 @@
-//! Bars per second of a whole backtest: `sma_cross` with stops over a month of generated one-minute bars,
-//! equity, trades and hashes included. The bars are made beforehand.
+//! Bars and ticks per second of a whole backtest: `sma_cross` with stops, equity, trades and hashes
+//! included; over a month of generated one-minute bars that are made beforehand, and over a day of ticks
+//! that are read from LEAN's layout meanwhile.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lockstep::{
     backtest::run,
     domain::{
+        calendar::Zone,
         config::{Config, StrategyConfig},
         id::Symbol,
         instrument::InstrumentId,
@@ -14,13 +16,14 @@ use lockstep::{
         time::{DAY_NS, UnixNanos},
     },
     node::config::FileConfig,
-    quotes::{DataError, MarketData, SyntheticBars},
+    quotes::{DataError, DataOptions, MarketData, OffGrid, Source, SyntheticBars, open_recording},
 };
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write, io::Cursor};
 
 const DAYS: i64 = 30;
 const EURUSD: usize = 0;
+const TICKS: u64 = 100_000;
 
 /// Bars in memory.
 struct Bars {
@@ -37,8 +40,12 @@ impl Iterator for Bars {
 }
 
 impl MarketData for Bars {
-    fn timeframe(&self) -> Timeframe {
-        Timeframe::M1
+    fn timeframe(&self) -> Option<Timeframe> {
+        Some(Timeframe::M1)
+    }
+
+    fn has_asks(&self) -> bool {
+        true
     }
 
     fn counts(&self) -> &BTreeMap<&'static str, u64> {
@@ -88,7 +95,42 @@ fn whole_backtest(c: &mut Criterion) {
             BatchSize::LargeInput,
         );
     });
+    let text = day_of_ticks();
+    group.throughput(Throughput::Elements(TICKS));
+    group.bench_function("ticks of sma_cross", |b| {
+        b.iter_batched(
+            || (config.clone(), text.clone()),
+            |(config, text)| {
+                let mut ticks = open_ticks(&config, text);
+                run(config, &mut *ticks).expect("a run over good ticks")
+            },
+            BatchSize::LargeInput,
+        );
+    });
     group.finish();
+}
+
+/// Ticks of a Tuesday, every tenth of them crossed; the bid goes up and down over twenty pips.
+fn day_of_ticks() -> String {
+    let mut text = String::new();
+    for tick in 0..TICKS {
+        let bid = 38_000 + (tick % 400).min(400 - tick % 400);
+        let ask = if tick % 10 == 0 { bid - 1 } else { bid + 2 };
+        writeln!(text, "{},1.{bid:05},1.{ask:05}", tick * 800).expect("a text takes more");
+    }
+    text
+}
+
+fn open_ticks(config: &Config, text: String) -> Box<dyn MarketData + Send> {
+    let options = DataOptions {
+        instrument: config.instruments[EURUSD].clone(),
+        id: InstrumentId(EURUSD as u16),
+        zone: Some(Zone::utc()),
+        off_grid: OffGrid::Fail,
+        timeframe: None,
+    };
+    let file = Source::new("20240109_eurusd_tick_quote.csv", Cursor::new(text));
+    open_recording(Box::new(std::iter::once(file)), None, options).expect("good ticks")
 }
 
 criterion_group!(benches, whole_backtest);

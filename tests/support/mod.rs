@@ -3,7 +3,7 @@
 pub mod client;
 mod data;
 pub mod process;
-pub mod recorded_month;
+pub mod recordings;
 
 use std::{
     io::Read,

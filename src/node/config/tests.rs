@@ -1,7 +1,10 @@
 //! Files as people write them, right and wrong.
 
 use super::*;
-use crate::{domain::money::Currency, node::clock::Speed};
+use crate::{
+    domain::{id::Symbol, money::Currency},
+    node::clock::Speed,
+};
 
 fn parse(text: &str) -> Result<FileConfig, ConfigError> {
     FileConfig::parse("lockstep.toml", text, &|name| {
@@ -156,7 +159,7 @@ fn errors_name_file_line_and_key() {
         (
             "[feed]\nsource = \"bloomberg\"\n",
             "lockstep.toml:2: feed.source: \"bloomberg\" is not synthetic or \
-             replay:FILE[,ask=FILE][,symbol=S][,tz=Z]",
+             replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]",
         ),
         ("[feed]\nspeed = 0\n", "lockstep.toml:2: feed.speed: 0 is not a positive number or \"max\""),
         (
@@ -204,20 +207,25 @@ fn feeds_are_named_on_one_line() {
     for (text, expected) in [
         (
             "replay:",
-            "`replay:` is not a feed: no file; use synthetic or replay:FILE[,ask=FILE][,symbol=S][,tz=Z]",
+            "`replay:` is not a feed: no file; use synthetic or replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]",
         ),
         (
             "replay:a.csv,zone=UTC",
-            "`replay:a.csv,zone=UTC` is not a feed: `zone=UTC` is not ask=FILE, symbol=S or tz=Z; use synthetic or \
-             replay:FILE[,ask=FILE][,symbol=S][,tz=Z]",
+            "`replay:a.csv,zone=UTC` is not a feed: `zone=UTC` is not FILE, ask=FILE, symbol=S or tz=Z; use synthetic or \
+             replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]",
         ),
         (
             "csv:a",
-            "`csv:a` is not a feed: no such kind; use synthetic or replay:FILE[,ask=FILE][,symbol=S][,tz=Z]",
+            "`csv:a` is not a feed: no such kind; use synthetic or replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]",
         ),
     ] {
         assert_eq!(FeedSpec::parse(text).expect_err("wrong").to_string(), expected);
     }
-    let spec = FeedSpec::parse("replay:dir/a.csv,symbol=EURUSD").expect("a feed");
-    assert_eq!(spec.to_string(), "replay:dir/a.csv");
+    let spec = FeedSpec::parse("replay:dir/a.zip,symbol=EURUSD,b.zip,tz=UTC-05").expect("a feed");
+    assert_eq!(spec.to_string(), "replay:dir/a.zip,b.zip");
+    let FeedSpec::Replay(spec) = spec else { panic!("a replay") };
+    assert_eq!(
+        (spec.symbol.as_ref().map(Symbol::as_str), spec.zone.as_deref()),
+        (Some("EURUSD"), Some("UTC-05"))
+    );
 }

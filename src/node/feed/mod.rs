@@ -8,10 +8,14 @@ mod synthetic;
 
 pub use replay::ReplayError;
 
-use self::{replay::Replay, synthetic::Synthetic};
+use self::{
+    replay::{Progress, Replay},
+    synthetic::Synthetic,
+};
 use super::{
     clock::{Clock, Speed},
     config::FeedSpec,
+    journal::Opened,
     lanes::MarketInput,
     runtime::{Rt, run_blocking},
     status::{FeedState, StatusBoard},
@@ -51,13 +55,14 @@ pub(crate) struct FeedOptions {
 }
 
 impl Feed {
-    /// Opens the feed where `machine` left off; a recording's rows up to there are skipped.
+    /// Opens the feed where the journal left off; a recording's rows that entered are skipped.
     pub async fn open(
         rt: &Rt,
         options: FeedOptions,
         config: &Config,
-        machine: &Machine,
+        opened: &Opened,
     ) -> Result<Self, ReplayError> {
+        let machine = &opened.machine;
         match options.spec {
             FeedSpec::Synthetic => {
                 let last = last_quotes(config, machine);
@@ -65,8 +70,12 @@ impl Feed {
             }
             FeedSpec::Replay(spec) => {
                 let (instruments, speed) = (config.instruments.clone(), options.speed);
-                let (reached, ended) = (machine.now(), machine.data_ended());
-                run_blocking(rt, move || Replay::open(&spec, speed, &instruments, reached, ended))
+                let progress = Progress {
+                    reached: machine.now(),
+                    ended: machine.data_ended(),
+                    journal: opened.journal.reader(),
+                };
+                run_blocking(rt, move || Replay::open(&spec, speed, &instruments, &progress))
                     .await
                     .map(|replay| Self::Replay(Box::new(replay)))
             }

@@ -1,4 +1,4 @@
-//! A recording of bars, whose stamps are the clock.
+//! A recording of bars or ticks, whose stamps are the clock.
 
 use super::FeedContext;
 use crate::{
@@ -12,13 +12,14 @@ use crate::{
     node::{
         clock::{Clock, Speed},
         config::ReplaySpec,
+        journal::{JournalError, JournalReader},
         lanes::{MarketInput, Row},
         runtime::{Rt, run_blocking},
         status::FeedState,
     },
-    quotes::{BarOptions, CsvBars, DataError, OffGrid, Source},
+    quotes::{DataError, DataOptions, MarketData, OffGrid, Source, open_recording},
 };
-use std::{collections::VecDeque, path::Path, time::Duration};
+use std::{cmp::Ordering, collections::VecDeque, ops::ControlFlow, path::Path, time::Duration};
 
 /// Rows that are read off the async threads at once.
 const CHUNK_ROWS: usize = 256;
@@ -36,8 +37,22 @@ pub enum ReplayError {
     #[error("feed: {file} does not begin with a known symbol: add ,symbol=S, such as ,symbol=EURUSD")]
     NoSymbol { file: String },
     /// There is no such time zone.
-    #[error("feed: `{0}` is not a time zone: use a name such as Europe/London")]
+    #[error("feed: `{0}` is not a time zone: use a name such as Europe/London, or UTC-05")]
     UnknownZone(String),
+    /// What has entered before cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Where a replay goes on.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// The last instant that the machine has reached.
+    pub reached: UnixNanos,
+    /// The machine knows of the end.
+    pub ended: bool,
+    /// Knows which rows entered.
+    pub journal: JournalReader,
 }
 
 /// An open recording.
@@ -56,30 +71,16 @@ impl Replay {
         spec: &ReplaySpec,
         speed: Speed,
         instruments: &[Instrument],
-        reached: UnixNanos,
-        ended: bool,
+        progress: &Progress,
     ) -> Result<Self, ReplayError> {
         let index = find_instrument(spec, instruments)?;
-        let zone = spec
-            .zone
-            .as_deref()
-            .map(|name| Zone::load(name).ok_or_else(|| ReplayError::UnknownZone(name.to_owned())));
-        let options = BarOptions {
-            instrument: instruments[index].clone(),
-            id: InstrumentId(index as u16),
-            zone: zone.transpose()?,
-            off_grid: OffGrid::default(),
-            timeframe: None,
-        };
-        let asks = spec.ask.as_deref().map(Source::open).transpose()?;
-        let bars = CsvBars::new(Source::open(&spec.file)?, asks, options)?;
-        let mut rows = Rows { bars, ahead: VecDeque::new(), ended: false };
-        while rows.ahead.is_empty() && !rows.ended {
-            rows.read_chunk()?;
-            rows.ahead.retain(|(at, _)| *at > reached);
-        }
-        let ended = ended && rows.ended;
-        Ok(Self { rows, speed, reached, ended })
+        let id = InstrumentId(index as u16);
+        let mut rows =
+            Rows { data: open_data(spec, &instruments[index], id)?, ahead: VecDeque::new(), ended: false };
+        let entered = count_entered(&progress.journal, id, progress.reached)?;
+        rows.skip_entered(progress.reached, entered)?;
+        let ended = progress.ended && rows.ended;
+        Ok(Self { rows, speed, reached: progress.reached, ended })
     }
 
     /// The clock that its stamps drive.
@@ -115,6 +116,51 @@ impl Replay {
     }
 }
 
+/// How many rows of this instrument entered at `reached`, which nothing is newer than. Ticks may share a
+/// stamp, and a crash may part them.
+fn count_entered(journal: &JournalReader, id: InstrumentId, reached: UnixNanos) -> Result<u64, JournalError> {
+    let mut rows = 0;
+    journal.inputs_from_newest(|at, input| {
+        if at < reached {
+            return ControlFlow::Break(());
+        }
+        let instrument = match input {
+            Input::Quote { instrument, .. } => Some(*instrument),
+            Input::Bar(bar) => Some(bar.instrument),
+            _ => None,
+        };
+        rows += u64::from(instrument == Some(id));
+        ControlFlow::Continue(())
+    })?;
+    Ok(rows)
+}
+
+fn open_data(
+    spec: &ReplaySpec,
+    instrument: &Instrument,
+    id: InstrumentId,
+) -> Result<Box<dyn MarketData + Send>, ReplayError> {
+    let zone = spec
+        .zone
+        .as_deref()
+        .map(|name| Zone::load(name).ok_or_else(|| ReplayError::UnknownZone(name.to_owned())));
+    let options = DataOptions {
+        instrument: instrument.clone(),
+        id,
+        zone: zone.transpose()?,
+        off_grid: OffGrid::default(),
+        timeframe: None,
+    };
+    for file in &spec.files {
+        // those that are opened later should be missed now
+        std::fs::metadata(file)
+            .map_err(|source| DataError::Io { file: file.display().to_string().into(), source })?;
+    }
+    let asks = spec.ask.as_deref().map(Source::open).transpose()?;
+    let files = spec.files.clone().into_iter().map(|file| Source::open(&file));
+    Ok(open_recording(Box::new(files), asks, options)?)
+}
+
 /// The instrument that is named, or that the file is named after.
 fn find_instrument(spec: &ReplaySpec, instruments: &[Instrument]) -> Result<usize, ReplayError> {
     if let Some(symbol) = &spec.symbol {
@@ -123,7 +169,8 @@ fn find_instrument(spec: &ReplaySpec, instruments: &[Instrument]) -> Result<usiz
             ReplayError::UnknownSymbol { symbol: symbol.clone(), known: known.join(", ") }
         });
     }
-    let name = spec.file.file_name().unwrap_or_default().to_string_lossy();
+    let first = spec.files.first().and_then(|file| file.file_name());
+    let name = first.unwrap_or_default().to_string_lossy();
     instruments
         .iter()
         .position(|i| {
@@ -135,12 +182,29 @@ fn find_instrument(spec: &ReplaySpec, instruments: &[Instrument]) -> Result<usiz
 
 /// Rows, with at least one read ahead.
 struct Rows {
-    bars: CsvBars,
+    data: Box<dyn MarketData + Send>,
     ahead: VecDeque<(UnixNanos, Input)>,
     ended: bool,
 }
 
 impl Rows {
+    /// Passes over the rows up to `reached`, and `entered` rows of that very stamp: of ticks that share
+    /// it, the rest is still to come.
+    fn skip_entered(&mut self, reached: UnixNanos, mut entered: u64) -> Result<(), DataError> {
+        while self.ahead.is_empty() && !self.ended {
+            self.read_chunk()?;
+            self.ahead.retain(|(at, _)| match at.cmp(&reached) {
+                Ordering::Less => false,
+                Ordering::Equal if entered > 0 => {
+                    entered -= 1;
+                    false
+                }
+                Ordering::Equal | Ordering::Greater => true,
+            });
+        }
+        Ok(())
+    }
+
     fn peek_stamp(&self) -> Option<UnixNanos> {
         self.ahead.front().map(|(at, _)| *at)
     }
@@ -154,7 +218,7 @@ impl Rows {
     }
 
     fn read_chunk(&mut self) -> Result<(), DataError> {
-        for row in self.bars.by_ref().take(CHUNK_ROWS) {
+        for row in self.data.by_ref().take(CHUNK_ROWS) {
             self.ahead.push_back(row?);
         }
         self.ended = self.ahead.is_empty();

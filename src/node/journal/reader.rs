@@ -1,20 +1,20 @@
-//! What sessions read: events, candles and archived orders; committed data only.
+//! What is read beside the writer: events, candles, archived orders, inputs; committed data only.
 
 use super::{
     StoredEvent,
     error::JournalError,
     index::{Dated, History, Index, Span},
-    row,
+    record, row,
     segments::Segments,
 };
 use crate::domain::{
     id::{AccountId, ClientOrderId, OrderId},
     instrument::InstrumentId,
     market::{Candle, Timeframe},
-    message::{OrderDetail, OrderKey},
+    message::{Input, OrderDetail, OrderKey},
     time::UnixNanos,
 };
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 /// Events or candles that one call returns at most.
 const ROWS_AT_MOST: usize = 5_000;
@@ -73,6 +73,23 @@ impl JournalReader {
         limit: usize,
     ) -> Result<History<T>, JournalError> {
         self.index.history(account, after, span, limit.min(ROWS_AT_MOST))
+    }
+
+    /// Visits what was entered, and when, from the newest back until the visitor breaks.
+    pub fn inputs_from_newest(
+        &self,
+        mut visit: impl FnMut(UnixNanos, &Input) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        let mut visit = |offset, bytes: &[u8]| {
+            let (at, input) = record::input_of(offset, bytes)?;
+            Ok(visit(at, &input))
+        };
+        for header in self.segments.headers()?.iter().rev() {
+            if self.segments.with(header.first, |s| s.records_from_newest(&mut visit))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The order that bears this client order id, among those that ended.

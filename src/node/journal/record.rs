@@ -1,7 +1,10 @@
 //! The frame of a record: a checksum, a hash chained to the record before, and the body.
 
 use super::{Record, error::JournalError, row, v1};
-use crate::{domain::time::UnixNanos, machine::Hash};
+use crate::{
+    domain::{message::Input, time::UnixNanos},
+    machine::Hash,
+};
 use minicbor::{CborLen, Decode, Encode, bytes::ByteSlice};
 
 const CRC: usize = 4;
@@ -80,11 +83,7 @@ pub(super) fn unframe(offset: u64, bytes: &[u8], link: &mut Link) -> Result<Fram
     if chained(link.chain, content) != chain {
         return Err(damaged("its hash does not continue the chain"));
     }
-    let body: Body = row::decode(content).map_err(|reason| damaged(&reason))?;
-    if body.version != v1::VERSION {
-        return Err(damaged(&format!("this build does not know version {} of its payload", body.version)));
-    }
-    let input = v1::decode(body.kind, body.payload).map_err(|e| damaged(&e.to_string()))?;
+    let (body, input) = decode(offset, content)?;
     let output = match body.output {
         None => link.output,
         Some(bytes) => row::hash(bytes).ok_or_else(|| damaged("its output hash is not 32 bytes"))?,
@@ -92,6 +91,22 @@ pub(super) fn unframe(offset: u64, bytes: &[u8], link: &mut Link) -> Result<Fram
     *link = Link { offset, chain, output };
     let record = Record { offset, now: UnixNanos(body.now), input, output_hash: output };
     Ok(Framed { record, engine: body.engine.to_owned() })
+}
+
+/// When a stored record whose checksum holds was applied, and what.
+pub(super) fn input_of(offset: u64, bytes: &[u8]) -> Result<(UnixNanos, Input), JournalError> {
+    let (_, content) = split(offset, bytes)?;
+    decode(offset, content).map(|(body, input)| (UnixNanos(body.now), input))
+}
+
+fn decode(offset: u64, content: &[u8]) -> Result<(Body<'_>, Input), JournalError> {
+    let damaged = |reason: &str| JournalError::record(offset, reason);
+    let body: Body = row::decode(content).map_err(|reason| damaged(&reason))?;
+    if body.version != v1::VERSION {
+        return Err(damaged(&format!("this build does not know version {} of its payload", body.version)));
+    }
+    let input = v1::decode(body.kind, body.payload).map_err(|e| damaged(&e.to_string()))?;
+    Ok((body, input))
 }
 
 /// The chain hash of a stored record whose checksum holds.

@@ -23,7 +23,7 @@ use redb::{
 use std::{
     cell::Cell,
     io,
-    ops::RangeInclusive,
+    ops::{ControlFlow, RangeInclusive},
     panic::{self, AssertUnwindSafe, catch_unwind},
 };
 
@@ -242,6 +242,22 @@ impl Segment {
                 found.push((key.value(), value.value().to_vec()));
             }
             Ok(found)
+        })
+    }
+
+    /// Visits the stored records from the newest on, until the visitor breaks.
+    pub fn records_from_newest(
+        &self,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<ControlFlow<()>, JournalError>,
+    ) -> Result<ControlFlow<()>, JournalError> {
+        self.read(RECORDS, |t| {
+            for row in t.iter().map_err(|e| self.failed(e))?.rev() {
+                let (key, value) = row.map_err(|e| self.failed(e))?;
+                if visit(key.value(), value.value())?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
         })
     }
 

@@ -1,24 +1,26 @@
 //! Every way in which a file can be wrong, and that reading does not depend on how it is cut up.
 
 use super::*;
-use crate::domain::config::Config;
+use crate::{
+    domain::{calendar::Zone, config::Config, instrument::InstrumentId},
+    quotes::{
+        OffGrid,
+        testing::{Chunks, source, zip},
+    },
+};
 use flate2::{Compression, read::GzEncoder};
 use std::io::{Cursor, Read};
 
 const HEADER: &str = "timestamp,open,high,low,close";
 
-fn options(symbol: usize) -> BarOptions {
+fn options(symbol: usize) -> DataOptions {
     let instrument = Config::built_in().instruments[symbol].clone();
     let id = InstrumentId(symbol as u16);
-    BarOptions { instrument, id, zone: None, off_grid: OffGrid::Snap, timeframe: None }
+    DataOptions { instrument, id, zone: None, off_grid: OffGrid::Snap, timeframe: None }
 }
 
-fn gbpusd() -> BarOptions {
+fn gbpusd() -> DataOptions {
     options(1)
-}
-
-fn source(name: &str, text: String) -> Source {
-    Source::new(name, Cursor::new(text)).expect("memory can be read")
 }
 
 /// Rows of `HH:MM open high low close`, blanks as separators, under the usual header.
@@ -36,7 +38,7 @@ struct Content {
     hash: blake3::Hash,
 }
 
-fn read(bids: Source, asks: Option<Source>, options: BarOptions) -> Result<Content, DataError> {
+fn read(bids: Source, asks: Option<Source>, options: DataOptions) -> Result<Content, DataError> {
     let mut reader = CsvBars::new(bids, asks, options)?;
     let mut bars = Vec::new();
     for row in reader.by_ref() {
@@ -46,11 +48,11 @@ fn read(bids: Source, asks: Option<Source>, options: BarOptions) -> Result<Conte
         }
     }
     let counts = reader.counts().iter().map(|(reason, count)| (*reason, *count)).collect();
-    Ok(Content { bars, counts, timeframe: reader.timeframe(), hash: reader.data_hash() })
+    Ok(Content { bars, counts, timeframe: reader.timeframe().expect("bars"), hash: reader.data_hash() })
 }
 
 /// What stops a reading says where, and quotes it.
-fn check_stops(text: &str, options: BarOptions, expected: &str) {
+fn check_stops(text: &str, options: DataOptions, expected: &str) {
     let error = read(source("bid.csv", text.to_owned()), None, options).expect_err(expected);
     assert_eq!(error.to_string(), expected, "{text}");
 }
@@ -69,7 +71,7 @@ fn what_cannot_be_read_stops_naming_file_line_column_and_value() {
         ),
         (
             vec!["00:00 1 5 1 6 1 4 1 5"],
-            "bid.csv: line 2: the row has 9 fields, the header names 5; the first without a column is `1`",
+            "bid.csv: line 2: the row has 9 fields, not 5; the first without a column is `1`",
         ),
         (
             vec![good, "00:01 1.5 1.3 1.4 1.5"],
@@ -115,7 +117,7 @@ fn headers_that_lack_or_repeat_a_column_stop() {
     let names = "the header must name timestamp, open, high, low and close";
     for (text, expected) in [
         ("timestamp,open,high,low\n", format!("{no} `close`: {names}")),
-        ("2012-02-01,1,1,1,1\n", format!("{no} `timestamp`: {names}")),
+        ("time,open,high,low,close\n", format!("{no} `timestamp`: {names}")),
         ("timestamp,open,high,low,close,Close\n", "bid.csv: line 1: the column `close` occurs twice".into()),
         ("", "bid.csv: there is no row of data".into()),
     ] {
@@ -126,7 +128,7 @@ fn headers_that_lack_or_repeat_a_column_stop() {
 #[test]
 fn ex13_off_grid_prices_stop_or_snap_bids_down_and_asks_up() {
     let rows = file(&["00:00 1.500005 1.6 1.4 1.5", "00:01 1.5 1.6 1.4 1.5"]);
-    let fail = BarOptions { off_grid: OffGrid::Fail, ..gbpusd() };
+    let fail = DataOptions { off_grid: OffGrid::Fail, ..gbpusd() };
     let expected = "bid.csv: line 2, column `open`: `1.500005` is not a multiple of GBPUSD's tick 0.00001; \
                     --offgrid snap rounds bids down and asks up";
     check_stops(&rows, fail, expected);
@@ -219,7 +221,7 @@ fn the_length_of_bars_is_what_divides_all_gaps() {
     }
 
     let text = file(&[&row("00:00"), &row("00:02")]);
-    let stated = BarOptions { timeframe: Some(Timeframe::M5), ..gbpusd() };
+    let stated = DataOptions { timeframe: Some(Timeframe::M5), ..gbpusd() };
     let expected = "bid.csv: line 3, column `timestamp`: `2012-02-01T00:02:00Z`: a bar of 5m that opened at \
                     2012-02-01T00:00:00Z has not ended; state the bars' length with --timeframe";
     check_stops(&text, stated, expected);
@@ -236,7 +238,7 @@ fn or09_local_stamps_need_a_zone() {
                     name the zone of the file's clock with --tz, such as --tz Europe/London";
     check_stops(&text, gbpusd(), expected);
     let zone = Zone::load("America/New_York");
-    let content = read(source("a", text), None, BarOptions { zone, ..gbpusd() }).expect("a zone");
+    let content = read(source("a", text), None, DataOptions { zone, ..gbpusd() }).expect("a zone");
     assert_eq!(content.bars[0].0.to_string(), "2012-02-01T05:00:00Z");
 }
 
@@ -256,25 +258,6 @@ fn long_file() -> String {
     text
 }
 
-/// Hands out so many whole lines a read, or so many bytes.
-struct Chunks {
-    text: Vec<u8>,
-    at: usize,
-    lines: usize,
-    bytes: usize,
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let rest = &self.text[self.at..];
-        let rest = &rest[..rest.len().min(self.bytes).min(buffer.len())];
-        let count = rest.split_inclusive(|b| *b == b'\n').take(self.lines).map(<[u8]>::len).sum();
-        buffer[..count].copy_from_slice(&rest[..count]);
-        self.at += count;
-        Ok(count)
-    }
-}
-
 #[test]
 fn dt02_reading_does_not_depend_on_chunks_or_compression() {
     let text = long_file();
@@ -285,7 +268,7 @@ fn dt02_reading_does_not_depend_on_chunks_or_compression() {
     let all = usize::MAX;
     for (lines, bytes) in [(1, all), (7, all), (1_000, all), (all, 1), (all, 7), (all, 1_000)] {
         for text in [text.as_bytes(), &gz] {
-            let chunks = Chunks { text: text.to_vec(), at: 0, lines, bytes };
+            let chunks = Chunks { content: Cursor::new(text.to_vec()), lines, bytes };
             let content = read(Source::new("a", chunks).expect("opens"), None, gbpusd()).expect("chunks");
             assert_eq!(content, whole, "{lines} lines, {bytes} bytes");
         }
@@ -303,4 +286,71 @@ fn a_truncated_archive_and_an_endless_line_are_errors() {
     let endless = source("endless.csv", format!("{HEADER}\n{}", "1".repeat(100_000)));
     let error = read(endless, None, gbpusd()).expect_err("endless");
     assert_eq!(error.to_string(), "endless.csv: a line is longer than 65536 bytes");
+}
+
+/// LEAN's bars in an archive.
+fn lean(text: &str) -> Result<Content, DataError> {
+    let zone = Zone::load("UTC-05");
+    read(source("h1.zip", zip(&[("eurusd.csv", text)])), None, DataOptions { zone, ..options(0) })
+}
+
+#[test]
+fn or09_lean_bars_are_stamped_with_their_opening_and_hold_both_sides() {
+    let text = "20070330 00:00,1.33141,1.33231,1.33131,1.33201,0,1.33149,1.33239,1.33139,1.33199,0\n\
+                20070330 01:00,1.33191,1.33211,1.32991,1.33041,0,1.33199,1.33209,1.32999,1.33039,0\n\
+                20070330 02:00,,,,,,1.33199,1.33209,1.32999,1.33039,0\n\
+                20070330 03:00,1.1,1.1,1.1,1.1,0,0,1.1,1.1,1.1,0\n\
+                20070330 04:00,1.1,1.1,1.1,1.1,0,1.100001,1.2,1.1,1.100001,0\n";
+    let content = lean(text).expect("good");
+    assert_eq!(content.timeframe, Timeframe::H1);
+    assert_eq!(content.counts, [("crossed", 2), ("off_grid", 1), ("unpaired", 1), ("zero", 1)]);
+    let stamps: Vec<String> = content.bars.iter().map(|(at, _)| at.to_string()).collect();
+    assert_eq!(stamps, ["2007-03-30T05:00:00Z", "2007-03-30T06:00:00Z", "2007-03-30T09:00:00Z"]);
+    let bar = content.bars[0].1;
+    let side = |open, high, low, close| ohlc([open, high, low, close].map(Price));
+    assert_eq!(bar.bid, side(133_141, 133_231, 133_131, 133_201));
+    assert_eq!(bar.ask, side(133_149, 133_239, 133_139, 133_201), "the crossed close is repaired");
+    assert_eq!(content.bars[2].1.bid, side(110_000, 110_000, 110_000, 110_000), "bids down");
+    assert_eq!(content.bars[2].1.ask, side(110_001, 120_000, 110_000, 110_001), "asks up");
+}
+
+#[test]
+fn lean_bars_that_cannot_be_right_stop_the_reading() {
+    let good = "20070330 00:00,1,1,1,1,0,1,1,1,1,0";
+    for (row, expected) in [
+        (
+            "20070330 00:00,1,1,1,1,0,1,1,1,1,0",
+            "column `time`: `20070330 00:00`: time does not increase: the row before is stamped 2007-03-30T05:00:00Z",
+        ),
+        ("20070330 01:00,1,1,1,1,0,1,1,x,1,0", "column `ask low`: `x` is not a price"),
+        (
+            "20070330 01:00,1,2,1,3,0,1,1,1,1,0",
+            "column `bid close`: `3` lies outside the bar's range of 1 to 2",
+        ),
+        (
+            "20070330 01:00,1,1,1,1,0,1,1,1",
+            "column `ask close` is missing: the row has 9 of 11 fields: `20070330 01:00,1,1,1,1,0,1,1,1`",
+        ),
+        (
+            "20070330 01:00,1,1,1,1,0,1,1,1,1,0,7",
+            "the row has 12 fields, not 11; the first without a column is `7`",
+        ),
+        (
+            "60000,1,1,1,1,0,1,1,1,1,0",
+            "column `time`: `60000` is not a time: expected a time such as `20140502 17:00`",
+        ),
+    ] {
+        let error = lean(&format!("{good}\n{row}\n")).expect_err(expected).to_string();
+        let (place, said) = error.split_once("line 2").expect("the second line");
+        assert_eq!((place, said.trim_start_matches([':', ',', ' '])), ("h1.zip: ", expected));
+    }
+    let alone = |bids: &str, asks: Option<&str>| {
+        let open = |text: &str| source("a.csv", text);
+        read(open(bids), asks.map(open), options(0)).expect_err("refused").to_string()
+    };
+    let named = file(&["00:00 1 1 1 1"]);
+    let both = "a.csv holds bids and asks: it goes without a second file of asks";
+    assert_eq!(alone(good, Some(&named)), both);
+    assert_eq!(alone(&named, Some(good)), both);
+    assert!(alone(good, None).contains("LEAN's files are in the data time zone of their market"));
 }

@@ -9,7 +9,7 @@ use crate::{
         message::Input,
         time::{MINUTE_NS, SECOND_NS, UnixNanos},
     },
-    quotes::{DataError, MarketData, bar_hash::BarHasher},
+    quotes::{DataError, MarketData, data_hash::DataHasher},
 };
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct SyntheticBars {
     next: UnixNanos,
     end: UnixNanos,
     counts: BTreeMap<&'static str, u64>,
-    hasher: BarHasher,
+    hasher: DataHasher,
 }
 
 impl SyntheticBars {
@@ -36,7 +36,7 @@ impl SyntheticBars {
         to: UnixNanos,
     ) -> Self {
         let walk = Walk::new(seed, id, instrument, calendar, Some(Self::SLOT_NS));
-        let hasher = BarHasher::new(instrument, Timeframe::M1);
+        let hasher = DataHasher::of_bars(instrument, Timeframe::M1);
         Self { walk, next: from.floor(MINUTE_NS), end: to, counts: BTreeMap::new(), hasher }
     }
 
@@ -73,14 +73,18 @@ impl Iterator for SyntheticBars {
         let opens = self.next;
         self.next = opens.plus(MINUTE_NS);
         let bar = self.bar(opens);
-        self.hasher.add(opens, &bar);
+        self.hasher.add_bar(opens, &bar);
         Some(Ok((opens, Input::Bar(bar))))
     }
 }
 
 impl MarketData for SyntheticBars {
-    fn timeframe(&self) -> Timeframe {
-        Timeframe::M1
+    fn timeframe(&self) -> Option<Timeframe> {
+        Some(Timeframe::M1)
+    }
+
+    fn has_asks(&self) -> bool {
+        true
     }
 
     fn counts(&self) -> &BTreeMap<&'static str, u64> {

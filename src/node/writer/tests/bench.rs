@@ -52,7 +52,7 @@ impl Bench {
     pub async fn start_with(memory: &Memory, options: FeedOptions) -> (Self, Feed) {
         let opened = open(memory);
         let rt: Rt = Arc::new(TokioRuntime::new());
-        let feed = Feed::open(&rt, options, &config(), &opened.machine).await.expect("the feed opens");
+        let feed = Feed::open(&rt, options, &config(), &opened).await.expect("the feed opens");
         let clock = feed.clock(&rt, &opened.machine);
         let kind = feed.kind();
         (Self::start_on(rt, memory, opened, clock, kind).await, feed)

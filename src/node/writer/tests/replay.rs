@@ -1,20 +1,22 @@
 //! A recording drives the clock, survives restarts and failed commits, and ends once.
 
-use super::bench::{Bench, open};
+use super::bench::{BTCUSD, Bench, open};
 use crate::{
     domain::{
+        instrument::Price,
         message::Input,
-        time::{MINUTE_NS, UnixNanos},
+        time::{MILLI_NS, MINUTE_NS, UnixNanos},
     },
     node::{
         clock::Speed,
         config::FeedSpec,
         feed::FeedOptions,
         journal::tests::memory::Memory,
+        lanes::{MarketInput, Row},
         status::{FeedState, NodeState},
     },
 };
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, ops::ControlFlow, sync::Arc};
 
 const BARS: i64 = 3_000;
 
@@ -106,4 +108,91 @@ async fn rows_that_a_failed_commit_lost_enter_again() {
     assert!(bench.node.board.lock().commit_errors > 0);
     bench.stop().await;
     assert_eq!(open(&memory).machine.tally().bars, u64::try_from(BARS).expect("positive"));
+}
+
+/// Ticks of which 7 share each stamp and every third is crossed; the bid is the tick's number.
+const TICKS: u64 = 18;
+const SHARING: u64 = 7;
+
+fn tick_recording(directory: &tempfile::TempDir) -> FeedOptions {
+    let rows = |from, to| {
+        (from..to).fold(String::new(), |text, tick| {
+            let (bid, ask) = (40_000 + tick, if tick % 3 == 0 { 30_000 } else { 50_000 });
+            format!("{text}{},{bid},{ask}\n", tick / SHARING)
+        })
+    };
+    // the day ends between ticks of one stamp
+    let files = [("BTCUSD_20240110.csv", rows(0, 10)), ("again_20240110.csv", rows(10, TICKS))];
+    let paths = files.map(|(name, text)| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("the file can be written");
+        path.display().to_string()
+    });
+    let spec = FeedSpec::parse(&format!("replay:{},tz=UTC", paths.join(","))).expect("a feed");
+    FeedOptions { spec, speed: Speed::Max, seed: 0 }
+}
+
+/// Enters the first rows as the feed would, and makes them durable.
+async fn enter_rows(bench: &Bench, count: u64) {
+    let first = UnixNanos::parse("2024-01-10T00:00:00Z").expect("an instant");
+    let at = |tick: u64| first.plus((tick / SHARING) as i64 * MILLI_NS);
+    for tick in 0..count {
+        let point = |price: u64| Price(i64::try_from(price * 100).expect("small"));
+        let ask = if tick % 3 == 0 { 30_000 } else { 50_000 };
+        let input = Input::Quote { instrument: BTCUSD, bid: point(40_000 + tick), ask: point(ask) };
+        let row = Some(Row { at: at(tick), next: Some(at(tick + 1)) });
+        assert!(bench.node.market.send(MarketInput { input, row }).await.is_ok(), "the writer runs");
+    }
+    let board = Arc::clone(&bench.node.board);
+    while board.lock().journal_offset < count + 3 {
+        bench.node.handle.enter(Input::Wake).await.expect("the journal works");
+    }
+}
+
+/// Every bid that the journal holds, in its order.
+fn bids(memory: &Memory) -> Vec<i64> {
+    let mut bids = Vec::new();
+    let visited = open(memory).journal.reader().inputs_from_newest(|_, input| {
+        if let Input::Quote { bid, .. } = input {
+            bids.push(bid.0 / 100 - 40_000);
+        }
+        ControlFlow::Continue(())
+    });
+    visited.expect("a sound journal");
+    bids.reverse();
+    bids
+}
+
+#[tokio::test]
+async fn ticks_that_share_a_stamp_enter_once_wherever_a_crash_parts_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let all: Vec<i64> = (0..TICKS as i64).collect();
+    for count in 0..=TICKS {
+        for drained in [false, true] {
+            let memory = Memory::default();
+            let (bench, _) = Bench::start_with(&memory, tick_recording(&directory)).await;
+            enter_rows(&bench, count).await;
+            // a drain ends in a snapshot, so that the stamp's rows lie in two segments
+            let memory = if drained {
+                bench.stop().await;
+                memory
+            } else {
+                memory.after_kill()
+            };
+            let entered = bids(&memory);
+            assert_eq!(entered, all[..count as usize]);
+            for _ in 0..2 {
+                let (bench, feed) = Bench::start_with(&memory, tick_recording(&directory)).await;
+                feed.run(bench.feed_context()).await.expect("the recording is good");
+                // nobody waits for quotes, so that the writer would hold them for a second
+                while bench.node.board.lock().feed != FeedState::Ended {
+                    bench.node.handle.enter(Input::Wake).await.expect("the journal works");
+                }
+                bench.stop().await;
+                assert_eq!(bids(&memory), all, "{count} rows, drained: {drained}");
+            }
+            let tally = open(&memory).machine.tally();
+            assert_eq!((tally.quotes, tally.quarantined["crossed"]), (TICKS - TICKS / 3, TICKS / 3));
+        }
+    }
 }
