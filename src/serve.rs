@@ -17,6 +17,7 @@ use crate::{
         services::Services,
         status::NodeState,
         tokens::{TokenError, TokenStore},
+        vault::{Vault, VaultError},
         writer::{self, Ended, NoVenues, Node, Start, WriterError},
     },
 };
@@ -90,6 +91,8 @@ pub enum ServeError {
     #[error(transparent)]
     Tokens(#[from] TokenError),
     #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
     Journal(#[from] JournalError),
     /// The configuration does not fit what is stored.
     #[error(transparent)]
@@ -150,12 +153,17 @@ pub async fn serve(
         .map_err(|source| ServeError::Listen { address: options.bind.clone(), source })?;
     let tokens = Arc::new(TokenStore::open(Arc::clone(&rt), Arc::clone(&services.files))?);
     let live = matches!(options.feed, FeedSpec::Synthetic);
-    let config = options.config.to_config(options.strategies, live);
+    let mut config = options.config.to_config(options.strategies, live);
 
     let opened = open_journal(&rt, &services, options.journal).await?;
     if let Some(known) = opened.machine.config() {
+        keep_added_accounts(known, &mut config);
         check_change(known, &config)?;
     }
+    let vault = {
+        let (rt, files) = (Arc::clone(&rt), Arc::clone(&services.files));
+        run_blocking(&rt.clone(), move || Vault::open(rt, files)).await?
+    };
     let configured = opened.machine.config() == Some(&config);
     let feed_options = FeedOptions { spec: options.feed, speed: options.speed, seed: options.seed };
     let feed = Feed::open(&rt, feed_options, &config, &opened).await?;
@@ -169,6 +177,7 @@ pub async fn serve(
         feed_kind: feed.kind(),
         instruments,
         outlet: Arc::new(NoVenues),
+        vault: Arc::new(vault),
     };
     let mut node = writer::start(&rt, start);
     configure(&rt, &mut node, (!configured).then_some(config)).await?;
@@ -179,6 +188,15 @@ pub async fn serve(
     let outcome = running.watch(&mut node, shutdown).await;
     let drained = running.drain(&rt, node).await;
     outcome.and(drained)
+}
+
+/// Accounts that came by `accounts.connect` are not in the configuration file, and stay.
+fn keep_added_accounts(known: &Config, config: &mut Config) {
+    for account in known.accounts.iter().filter(|account| account.added) {
+        if config.accounts.iter().all(|listed| listed.id != account.id) {
+            config.accounts.push(account.clone());
+        }
+    }
 }
 
 /// Checks and binds the address.

@@ -9,12 +9,14 @@ use crate::domain::{
     account::TradingState,
     config::Setup,
     id::AccountId,
+    instrument::Instrument,
     message::{
-        AccountSummary, AccountView, Answer, ErrorCode, FillView, LatchView, LimitView, OrderDetail,
-        OrderKey, OrderView, PlaceOrder, PreviewView, Query, Refusal, RiskStatusView, StopScope,
+        AccountSummary, AccountView, Answer, ErrorCode, FillView, InstrumentView, LatchView, LimitView,
+        OrderDetail, OrderKey, OrderView, PlaceOrder, PreviewView, Query, Refusal, RiskStatusView, StopScope,
         ViolationCode,
     },
     money::Money,
+    order::{Filling, OrderType},
     time::UnixNanos,
 };
 use rust_decimal::Decimal;
@@ -37,6 +39,7 @@ impl Engine {
                 self.account(id)?;
                 Answer::AccountStatus(Box::new(self.account_status(self.index[id])))
             }
+            Query::Instruments(id) => Answer::Instruments(instruments(self.account(id)?, setup)),
             Query::Order(id, key) => Answer::Order(Box::new(order_detail(self.account(id)?, key, setup)?)),
             Query::Preview(order) => Answer::Preview(Box::new(self.preview(now, events, order, setup)?)),
             Query::RiskStatus(id) => Answer::RiskStatus(Box::new(self.risk_status(id.as_ref(), setup)?)),
@@ -174,6 +177,22 @@ fn limit_views(account: &Account, setup: &Setup) -> Vec<LimitView> {
     if let Some(limit) = risk::daily_loss_limit(account, &setup.config.limits) {
         views.push(view(ViolationCode::MaxDailyLoss, limit.amount(), account.daily_loss().amount()));
     }
+    views
+}
+
+fn instruments(account: &Account, setup: &Setup) -> Vec<InstrumentView> {
+    let allowed = &account.config.allowed_symbols;
+    let (order_types, fillings) = if account.config.is_paper() {
+        (vec![OrderType::Market, OrderType::Limit], vec![Filling::Fok, Filling::Ioc, Filling::Return])
+    } else {
+        let capabilities = &account.session.capabilities;
+        (capabilities.order_types.clone(), capabilities.fillings.clone())
+    };
+    let calendar = |i: &Instrument| &setup.config.calendars[usize::from(i.calendar)];
+    let view = |i: &Instrument| InstrumentView::new(i, calendar(i), order_types.clone(), fillings.clone());
+    let wanted = |i: &&Instrument| allowed.is_empty() || allowed.contains(&i.symbol);
+    let mut views: Vec<InstrumentView> = setup.instruments().iter().filter(wanted).map(view).collect();
+    views.sort_by(|a, b| a.symbol.cmp(&b.symbol));
     views
 }
 

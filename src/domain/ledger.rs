@@ -5,10 +5,11 @@ use super::{
     money::{Currency, Money},
     time::UnixNanos,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a posting is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     Pnl,
@@ -23,7 +24,7 @@ pub enum EntryKind {
 }
 
 /// One posting: the balance after it is the balance before plus `amount`, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerEntry {
     pub entry_id: EntryId,

@@ -5,8 +5,8 @@ use crate::{
         id::AccountId,
         instrument::{Instrument, InstrumentId},
         message::{
-            CancelReply, CloseReply, CommandBody, ErrorCode, Idempotency, PlaceReply, Refusal, ReplyBody,
-            ResumeReply, StopReply,
+            AccountReply, CancelReply, CloseReply, CommandBody, DisconnectReply, ErrorCode, Idempotency,
+            ModifyReply, PlaceReply, Refusal, ReplyBody, ResolveReply, ResumeReply, StopReply,
         },
         order::Origin,
     },
@@ -105,7 +105,7 @@ pub trait FromReply: Sized {
 }
 
 macro_rules! from_reply {
-    ($($variant:ident => $reply:ident),+) => {
+    ($($variant:ident => $reply:ty),+ $(,)?) => {
         $(impl FromReply for $reply {
             fn from_reply(reply: ReplyBody) -> Option<Self> {
                 match reply {
@@ -117,5 +117,14 @@ macro_rules! from_reply {
     };
 }
 
-from_reply!(Place => PlaceReply, Cancel => CancelReply, Close => CloseReply, Stop => StopReply,
-    Resume => ResumeReply);
+from_reply! {
+    Place => PlaceReply,
+    Cancel => CancelReply,
+    Close => CloseReply,
+    Stop => StopReply,
+    Resume => ResumeReply,
+    Disconnect => DisconnectReply,
+    Account => Box<AccountReply>,
+    Modify => Box<ModifyReply>,
+    Resolve => Box<ResolveReply>,
+}

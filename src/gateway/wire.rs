@@ -80,6 +80,34 @@ fn parse_decimal(text: &str) -> Option<Decimal> {
     Decimal::try_from_i128_with_scale(signed, scale).ok()
 }
 
+/// A field that may be absent, `null`, or a decimal: three different wishes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WireChange {
+    /// Absent: as it is.
+    #[default]
+    Keep,
+    /// `null`: none.
+    Remove,
+    Set(Decimal),
+}
+
+impl<'de> Deserialize<'de> for WireChange {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(Option::<WireDecimal>::deserialize(d)?.map_or(Self::Remove, |decimal| Self::Set(decimal.0)))
+    }
+}
+
+impl JsonSchema for WireChange {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WireChange".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let decimal = generator.subschema_for::<WireDecimal>();
+        schemars::json_schema!({ "anyOf": [decimal, { "type": "null" }] })
+    }
+}
+
 /// An instant, written as RFC 3339 or as epoch milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WireTime(pub UnixNanos);
@@ -111,6 +139,31 @@ impl JsonSchema for WireTime {
             "anyOf": [{ "type": "string", "format": "date-time" }, { "type": "integer" }],
             "description": "RFC 3339, or milliseconds since the epoch.",
         })
+    }
+}
+
+/// A credential. It is in no message, not even in that of its own error.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The credential itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(d)?;
+        serde_json::from_str(raw.get()).map(Self).map_err(|_| D::Error::custom("expected a string"))
     }
 }
 

@@ -8,9 +8,10 @@ use super::{
     lanes::{LaneSenders, Request},
     runtime::{Rt, run_blocking, timeout},
     status::{NodeStatus, StatusBoard},
+    vault::Vault,
 };
 use crate::domain::{
-    id::{AccountId, ClientOrderId, OrderId},
+    id::{AccountId, ClientOrderId, OrderId, SecretId},
     instrument::{Instrument, InstrumentId},
     market::{Candle, Timeframe},
     message::{
@@ -69,6 +70,7 @@ pub(super) struct Shared {
     pub clock: Arc<Clock>,
     pub hub: Hub,
     pub board: Arc<StatusBoard>,
+    pub vault: Arc<Vault>,
 }
 
 impl Handle {
@@ -197,6 +199,19 @@ impl Handle {
     /// While this is held, market data are released within 50 ms instead of within a second.
     pub fn tick_interest(&self) -> TickInterest {
         self.shared.hub.tick_interest()
+    }
+
+    /// Puts a credential into the vault; what is journaled knows its id only.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` `VAULT_UNAVAILABLE` if the vault cannot be written.
+    pub async fn seal(&self, secret: String) -> Result<SecretId, Refusal> {
+        let vault = Arc::clone(&self.shared.vault);
+        run_blocking(&self.shared.rt, move || vault.seal(&secret)).await.map_err(|error| {
+            tracing::error!(%error, "the vault could not be written");
+            Refusal::new(ErrorCode::InternalError, "VAULT_UNAVAILABLE", "the vault cannot be written")
+                .with("outcome", "not_started")
+        })
     }
 
     /// How the node is.

@@ -17,4 +17,5 @@ pub mod runtime;
 pub mod services;
 pub mod status;
 pub mod tokens;
+pub mod vault;
 pub mod writer;

@@ -41,6 +41,6 @@ pub use reply::{
 };
 pub use venue::{LinkRequest, ModifyTarget, VenueFill, VenueModify, VenueOrder, VenueReport, VenueRequest};
 pub use view::{
-    AccountStatusView, AccountSummary, AccountView, Check, Computed, FillView, LatchView, LimitView,
-    OrderDetail, OrderView, PositionView, PreviewView, RiskStatusView,
+    AccountStatusView, AccountSummary, AccountView, Check, Computed, FillView, InstrumentView, LatchView,
+    LimitView, OrderDetail, OrderView, PositionView, PreviewView, RiskStatusView, SessionHours, SwapView,
 };

@@ -1,7 +1,8 @@
 //! Questions to the engine. They have no effect and are answered from committed state.
 
 use super::{
-    AccountStatusView, AccountSummary, AccountView, OrderDetail, PlaceOrder, PreviewView, RiskStatusView,
+    AccountStatusView, AccountSummary, AccountView, InstrumentView, OrderDetail, PlaceOrder, PreviewView,
+    RiskStatusView,
 };
 use crate::domain::{
     id::{AccountId, ClientOrderId, IntentId, OrderId},
@@ -15,6 +16,8 @@ pub enum Query {
     Accounts,
     Account(AccountId),
     AccountStatus(AccountId),
+    /// What the account may trade, by symbol.
+    Instruments(AccountId),
     Order(AccountId, OrderKey),
     Preview(Box<PlaceOrder>),
     RiskStatus(Option<AccountId>),
@@ -36,6 +39,7 @@ pub enum Answer {
     Accounts(Vec<AccountSummary>),
     Account(Box<AccountView>),
     AccountStatus(Box<AccountStatusView>),
+    Instruments(Vec<InstrumentView>),
     Order(Box<OrderDetail>),
     Preview(Box<PreviewView>),
     RiskStatus(Box<RiskStatusView>),

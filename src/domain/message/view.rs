@@ -3,8 +3,9 @@
 use super::{Violation, ViolationCode};
 use crate::domain::{
     account::{AccountMode, LinkStatus, PositionMode, TradingState},
+    calendar::Calendar,
     id::{AccountId, ClientOrderId, FillId, IntentId, OrderId, PositionId, Symbol},
-    instrument::Instrument,
+    instrument::{Instrument, MarginMode},
     market::Quote,
     money::{self, Currency, Money},
     order::{Filling, Order, OrderStatus, OrderType, Origin, Side, Stop, TimeInForce},
@@ -336,4 +337,94 @@ pub struct RiskStatusView {
     pub limits: Vec<LimitView>,
     /// Loss since the day roll, per account; negative is a gain.
     pub daily_loss: std::collections::BTreeMap<AccountId, Money>,
+}
+
+/// One row of `accounts.instruments`. Prices and distances are in the price's unit, volumes in lots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstrumentView {
+    pub symbol: Symbol,
+    pub digits: u32,
+    pub point: Decimal,
+    pub tick: Decimal,
+    pub pip: Decimal,
+    /// Units of a lot.
+    pub contract_size: Decimal,
+    pub volume_min: Decimal,
+    pub volume_max: Decimal,
+    pub volume_step: Decimal,
+    pub quote_currency: Currency,
+    pub margin_currency: Currency,
+    /// The weekly trading sessions, in local time of `session_zone`.
+    pub sessions: Vec<SessionHours>,
+    pub session_zone: String,
+    /// Least distance of protective levels and pending prices, in points.
+    pub stops_level: i64,
+    /// Distance within which nothing can be changed, in points.
+    pub freeze_level: i64,
+    pub fillings: Vec<Filling>,
+    pub tifs: Vec<TimeInForce>,
+    pub order_types: Vec<OrderType>,
+    /// In points a night.
+    pub swap: SwapView,
+    /// `full`: buys and sells, opening and closing.
+    pub trade_mode: String,
+}
+
+/// A weekly session, such as `Sun 17:00` to `Fri 17:00`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionHours {
+    pub open: String,
+    pub close: String,
+}
+
+/// What holding a position over night costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SwapView {
+    pub long: Decimal,
+    pub short: Decimal,
+}
+
+impl InstrumentView {
+    /// The instrument as an account may trade it whose venue offers these types and fillings.
+    pub fn new(
+        instrument: &Instrument,
+        calendar: &Calendar,
+        order_types: Vec<OrderType>,
+        fillings: Vec<Filling>,
+    ) -> Self {
+        let hours = |minute: i64| {
+            const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+            let day = DAYS[usize::try_from(minute.div_euclid(1_440).rem_euclid(7)).unwrap_or(0)];
+            format!("{day} {:02}:{:02}", minute.rem_euclid(1_440) / 60, minute.rem_euclid(60))
+        };
+        let sessions = calendar.weekly.iter();
+        Self {
+            symbol: instrument.symbol.clone(),
+            digits: instrument.digits,
+            point: instrument.point,
+            tick: instrument.tick,
+            pip: instrument.pip,
+            contract_size: instrument.contract_size,
+            volume_min: instrument.lots(instrument.volume_min),
+            volume_max: instrument.lots(instrument.volume_max),
+            volume_step: instrument.volume_step,
+            quote_currency: instrument.quote_currency,
+            margin_currency: match instrument.margin_mode {
+                MarginMode::Forex => instrument.base_currency,
+                MarginMode::CfdLeverage => instrument.quote_currency,
+            },
+            sessions: sessions
+                .map(|s| SessionHours { open: hours(s.open_minute), close: hours(s.close_minute) })
+                .collect(),
+            session_zone: calendar.zone.name.clone(),
+            stops_level: 0,
+            freeze_level: 0,
+            fillings,
+            tifs: vec![TimeInForce::Gtc],
+            order_types,
+            swap: SwapView { long: Decimal::ZERO, short: Decimal::ZERO },
+            trade_mode: "full".to_owned(),
+        }
+    }
 }

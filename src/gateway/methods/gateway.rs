@@ -14,7 +14,7 @@ use crate::{
         random_id,
         registry::{Method, registry},
         session::{Close, Session},
-        wire::check_text,
+        wire::{Secret, check_text},
     },
     node::{
         journal::Cursor,
@@ -22,8 +22,8 @@ use crate::{
     },
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use serde_json::{Map, Value, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub fn methods() -> Vec<Method> {
@@ -77,24 +77,6 @@ struct Auth {
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Resume {
     cursor: Cursor,
-}
-
-/// A credential. It is in no message, not even in that of its own error.
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-struct Secret(String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(d)?;
-        serde_json::from_str(raw.get()).map(Self).map_err(|_| D::Error::custom("expected a string"))
-    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -242,8 +224,8 @@ fn authenticate(session: &Session, auth: Option<&Auth>) -> Result<Principal, Ref
         return Err(Refusal::new(ErrorCode::AuthInvalid, "AUTH_MODE_UNSUPPORTED", "use auth mode \"token\"")
             .with("supported", vec!["token"]));
     }
-    let token = auth.token.as_ref().filter(|token| !token.0.is_empty()).ok_or_else(required)?;
-    if let Some(principal) = session.gateway.tokens.find(&token.0) {
+    let token = auth.token.as_ref().filter(|token| !token.expose().is_empty()).ok_or_else(required)?;
+    if let Some(principal) = session.gateway.tokens.find(token.expose()) {
         return Ok(principal);
     }
     let (guard, now_ns) = (&session.gateway.guard, session.gateway.rt.mono());
@@ -331,7 +313,7 @@ mod tests {
         .expect("the contract's example");
         check_client(&params.client).expect("the contract's client");
         assert!((params.protocol.min..=params.protocol.max).contains(&PROTOCOL));
-        assert_eq!(params.auth.and_then(|auth| auth.token).expect("a token").0, "gw_...");
+        assert_eq!(params.auth.and_then(|auth| auth.token).expect("a token").expose(), "gw_...");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The methods, one file per namespace: parameters in the wire's shape, turned into commands and
 //! questions. Nothing is decided here that the machine could decide.
 
+mod account_settings;
 mod accounts;
 mod feeds;
 mod gateway;

@@ -21,6 +21,23 @@ pub struct PageParams {
     pub cursor: Option<String>,
 }
 
+impl PageParams {
+    /// Items of the page at most.
+    pub fn limit(&self) -> Result<usize, Refusal> {
+        let limit = self.limit.unwrap_or(PAGE_ITEMS.0);
+        if (1..=PAGE_ITEMS.1).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(invalid("OUT_OF_RANGE", "limit", &format!("must be 1 to {}", PAGE_ITEMS.1)))
+    }
+
+    /// The number of the last item before the page, in a list that is numbered.
+    pub fn after_number(&self) -> Result<u64, Refusal> {
+        let Some(cursor) = self.cursor.as_deref() else { return Ok(0) };
+        decode(cursor)?.parse().map_err(|_| foreign_cursor())
+    }
+}
+
 /// A part of a list.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -44,10 +61,7 @@ impl<T: Serialize> Page<T> {
         cursor: Cursor,
         frame_bytes: usize,
     ) -> Result<Self, Refusal> {
-        let limit = params.limit.unwrap_or(PAGE_ITEMS.0);
-        if !(1..=PAGE_ITEMS.1).contains(&limit) {
-            return Err(invalid("OUT_OF_RANGE", "limit", &format!("must be 1 to {}", PAGE_ITEMS.1)));
-        }
+        let limit = params.limit()?;
         let after = params.cursor.as_deref().map(decode).transpose()?;
         let mut page = Self { items: Vec::new(), next_cursor: None, cursor };
         let mut bytes = ENVELOPE_BYTES;
@@ -65,6 +79,24 @@ impl<T: Serialize> Page<T> {
         }
         Ok(page)
     }
+
+    /// The page of numbered `items`, of which there are more after `next`.
+    pub fn numbered(items: Vec<(u64, T)>, mut next: Option<u64>, cursor: Cursor, frame_bytes: usize) -> Self {
+        let mut page = Self { items: Vec::new(), next_cursor: None, cursor };
+        let mut bytes = ENVELOPE_BYTES;
+        let mut last = None;
+        for (number, item) in items {
+            bytes += crate::gateway::frame::encode(&item).len() + 1;
+            if let (true, Some(last)) = (bytes > frame_bytes, last) {
+                next = Some(last);
+                break;
+            }
+            page.items.push(item);
+            last = Some(number);
+        }
+        page.next_cursor = next.map(|number| BASE64URL_NOPAD.encode(number.to_string().as_bytes()));
+        page
+    }
 }
 
 fn decode(cursor: &str) -> Result<String, Refusal> {
@@ -72,7 +104,11 @@ fn decode(cursor: &str) -> Result<String, Refusal> {
         .decode(cursor.as_bytes())
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| invalid("PAGE_CURSOR", "cursor", "must be the nextCursor of a page of this list"))
+        .ok_or_else(foreign_cursor)
+}
+
+fn foreign_cursor() -> Refusal {
+    invalid("PAGE_CURSOR", "cursor", "must be the nextCursor of a page of this list")
 }
 
 #[cfg(test)]

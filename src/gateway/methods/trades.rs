@@ -6,7 +6,8 @@ use crate::{
         id::{AccountId, ClientOrderId, IntentId, OrderId, PositionId},
         message::{
             Answer, CancelOrders, CancelReply, CancelTarget, ClosePosition, CloseReply, CloseTarget,
-            CommandBody, OrderDetail, OrderKey, PlaceOrder, PlaceReply, Refusal, StopLevel,
+            CommandBody, LevelChange, ModifyReply, ModifyTrade, OrderDetail, OrderKey, PlaceOrder,
+            PlaceReply, Refusal, ResolveOrder, ResolveReply, ResolvedAs, StopLevel, TradeTarget,
         },
         order::{Filling, OrderType, Side, TimeInForce},
     },
@@ -14,7 +15,7 @@ use crate::{
         context::{Context, wrong_answer},
         limits::TEXT_CHARS,
         registry::Method,
-        wire::{WireDecimal, WireTime, check_text, conflict, exactly_one, invalid, missing},
+        wire::{WireChange, WireDecimal, WireTime, check_text, conflict, exactly_one, invalid, missing},
     },
     node::tokens::Scope,
 };
@@ -25,6 +26,13 @@ use serde_json::value::RawValue;
 pub fn methods() -> Vec<Method> {
     vec![
         Method::detached("trades.place", &[Scope::Trade], "Places an order.", place).keyed(),
+        Method::detached(
+            "trades.modify",
+            &[Scope::Trade],
+            "New terms of a working order, or protective levels of a position.",
+            modify,
+        )
+        .keyed(),
         Method::detached("trades.cancel", &[Scope::Trade, Scope::Stop], "Cancels working orders.", cancel)
             .keyed()
             .control(),
@@ -32,6 +40,13 @@ pub fn methods() -> Vec<Method> {
             .keyed()
             .control(),
         Method::detached("trades.get", &[Scope::Read], "An order and its fills.", get),
+        Method::detached(
+            "trades.resolve",
+            &[Scope::Admin],
+            "Says what became of an order that nobody tells of.",
+            resolve,
+        )
+        .keyed(),
     ]
 }
 
@@ -213,6 +228,156 @@ async fn place(context: Context, params: PlaceParams) -> Result<PlaceReply, Refu
     context.check_account(params.account())?;
     let order = params.order()?;
     context.command(CommandBody::Place(order)).await
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct ModifyParams {
+    account_id: AccountId,
+    #[serde(default)]
+    order_id: Option<OrderId>,
+    #[serde(default)]
+    position_id: Option<PositionId>,
+    #[serde(default)]
+    price: Option<WireDecimal>,
+    /// In lots, what is filled included.
+    #[serde(default)]
+    volume: Option<WireDecimal>,
+    /// `null` removes it.
+    #[serde(default)]
+    stop_loss: WireChange,
+    /// `null` removes it.
+    #[serde(default)]
+    take_profit: WireChange,
+    /// The version that the caller has seen.
+    #[serde(default)]
+    expected_version: Option<u32>,
+    // part of the protocol, and not of this build: refused, never ignored
+    #[serde(default)]
+    #[schemars(skip)]
+    stop_price: Option<Box<RawValue>>,
+    #[serde(default)]
+    #[schemars(skip)]
+    trail_distance: Option<Box<RawValue>>,
+    #[serde(default)]
+    #[schemars(skip)]
+    trail_percent: Option<Box<RawValue>>,
+    #[serde(default)]
+    #[schemars(skip)]
+    tif: Option<Box<RawValue>>,
+    #[serde(default)]
+    #[schemars(skip)]
+    expires_at: Option<Box<RawValue>>,
+}
+
+impl ModifyParams {
+    fn command(self) -> Result<ModifyTrade, Refusal> {
+        let unsupported = [
+            ("stopPrice", self.stop_price.is_some()),
+            ("trailDistance", self.trail_distance.is_some()),
+            ("trailPercent", self.trail_percent.is_some()),
+            ("tif", self.tif.is_some()),
+            ("expiresAt", self.expires_at.is_some()),
+        ];
+        if let Some((path, _)) = unsupported.into_iter().find(|(_, given)| *given) {
+            return Err(invalid("FIELD_UNSUPPORTED", path, "is not supported here; leave it out"));
+        }
+        let target = exactly_one([
+            ("orderId", self.order_id.map(TradeTarget::Order)),
+            ("positionId", self.position_id.map(TradeTarget::Position)),
+            ("", None),
+        ])?;
+        let nothing = self.price.is_none()
+            && self.volume.is_none()
+            && (self.stop_loss, self.take_profit) == (WireChange::Keep, WireChange::Keep);
+        if nothing {
+            return Err(missing("stopLoss").with("alternatives", vec!["price", "volume", "takeProfit"]));
+        }
+        let level = |change: WireChange| match change {
+            WireChange::Keep => LevelChange::Keep,
+            WireChange::Remove => LevelChange::Remove,
+            WireChange::Set(price) => LevelChange::Price(price),
+        };
+        Ok(ModifyTrade {
+            account: self.account_id,
+            target,
+            price: self.price.map(|p| p.0),
+            volume: self.volume.map(|v| v.0),
+            stop_loss: level(self.stop_loss),
+            take_profit: level(self.take_profit),
+            expected_version: self.expected_version,
+        })
+    }
+}
+
+async fn modify(context: Context, params: ModifyParams) -> Result<Box<ModifyReply>, Refusal> {
+    context.check_account(&params.account_id)?;
+    let command = params.command()?;
+    context.command(CommandBody::Modify(command)).await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum WireOutcome {
+    Filled,
+    NotExecuted,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct ResolveParams {
+    account_id: AccountId,
+    order_id: OrderId,
+    outcome: WireOutcome,
+    /// Of outcome `filled`.
+    #[serde(default)]
+    fill: Option<ResolvedFill>,
+    reason: String,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct ResolvedFill {
+    /// In lots.
+    volume: WireDecimal,
+    price: WireDecimal,
+    /// In the account's currency, negative as a cost.
+    #[serde(default)]
+    commission: Option<WireDecimal>,
+    /// What the venue calls the position.
+    #[serde(default)]
+    venue_position_id: Option<String>,
+}
+
+impl ResolveParams {
+    fn command(self) -> Result<ResolveOrder, Refusal> {
+        check_text("reason", &self.reason, TEXT_CHARS)?;
+        let outcome = match (self.outcome, self.fill) {
+            (WireOutcome::NotExecuted, None) => ResolvedAs::NotExecuted,
+            (WireOutcome::NotExecuted, Some(_)) => {
+                return Err(conflict("fill", "an order that was not executed has none"));
+            }
+            (WireOutcome::Filled, None) => return Err(missing("fill")),
+            (WireOutcome::Filled, Some(fill)) => {
+                if let Some(name) = &fill.venue_position_id {
+                    check_text("fill.venuePositionId", name, 128)?;
+                }
+                ResolvedAs::Filled {
+                    volume: fill.volume.0,
+                    price: fill.price.0,
+                    commission: fill.commission.map_or(rust_decimal::Decimal::ZERO, |c| c.0),
+                    venue_position: fill.venue_position_id,
+                }
+            }
+        };
+        Ok(ResolveOrder { account: self.account_id, order: self.order_id, outcome, reason: self.reason })
+    }
+}
+
+async fn resolve(context: Context, params: ResolveParams) -> Result<Box<ResolveReply>, Refusal> {
+    context.check_account(&params.account_id)?;
+    let command = params.command()?;
+    context.command(CommandBody::Resolve(command)).await
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -14,6 +14,7 @@ use crate::{
         runtime::{Rt, TaskKind},
         services::Services,
         status::{Board, Checkpoint, FeedState, NodeState, StatusBoard},
+        vault::Vault,
     },
 };
 use std::{
@@ -59,11 +60,12 @@ pub(crate) struct Start {
     pub feed_kind: &'static str,
     pub instruments: Arc<[Instrument]>,
     pub outlet: Arc<dyn Outlet>,
+    pub vault: Arc<Vault>,
 }
 
 /// Starts the writer on what was recovered.
 pub(crate) fn start(rt: &Rt, start: Start) -> Node {
-    let Start { services, opened, journal_options, clock, feed_kind, instruments, outlet } = start;
+    let Start { services, opened, journal_options, clock, feed_kind, instruments, outlet, vault } = start;
     let Opened { journal, machine, shadow, .. } = opened;
     let epoch = journal.epoch();
     let (senders, market, lanes) = lanes();
@@ -93,6 +95,7 @@ pub(crate) fn start(rt: &Rt, start: Start) -> Node {
         clock: Arc::new(clock),
         hub: Hub::default(),
         board: Arc::clone(&board),
+        vault,
     });
     let head = journal.head();
     let writer = Writer {

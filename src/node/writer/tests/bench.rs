@@ -60,11 +60,9 @@ impl Bench {
 
     /// Starts with this clock.
     pub async fn start_on(rt: Rt, memory: &Memory, opened: Opened, clock: Clock, kind: &'static str) -> Self {
-        let services = Services {
-            storage: Arc::new(memory.clone()),
-            files: Arc::new(PrivateFiles::new(Path::new("/nonexistent"))),
-            probe: Arc::new(NoProbe),
-        };
+        let files = Arc::new(PrivateFiles::new(Path::new("/nonexistent")));
+        let vault = Vault::open(Arc::clone(&rt), files.clone()).expect("it has not been written yet");
+        let services = Services { storage: Arc::new(memory.clone()), files, probe: Arc::new(NoProbe) };
         let fresh = opened.machine.config().is_none();
         let instruments = config().instruments.into();
         let start_with = Start {
@@ -75,6 +73,7 @@ impl Bench {
             feed_kind: kind,
             instruments,
             outlet: Arc::new(NoVenues),
+            vault: Arc::new(vault),
         };
         let node = start(&rt, start_with);
         let bench = Self { rt, node };
