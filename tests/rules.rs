@@ -6,6 +6,8 @@ mod determinism;
 mod execution;
 mod idempotency;
 mod laws;
+mod link;
+mod modify;
 mod orders;
 mod recovery;
 mod rig;

@@ -297,7 +297,10 @@ impl Engine {
                 .with("orderId", id.to_string())));
         }
         match order.status {
-            OrderStatus::Submitted | OrderStatus::Initialized | OrderStatus::Unknown => None,
+            OrderStatus::Submitted
+            | OrderStatus::Initialized
+            | OrderStatus::Unknown
+            | OrderStatus::PendingCancel => None,
             OrderStatus::Rejected => {
                 let reason = order.reason.clone().unwrap_or_default();
                 let message = format!("the venue rejected the order: {reason}");

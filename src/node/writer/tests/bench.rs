@@ -24,6 +24,7 @@ use crate::{
         lanes::MarketInput,
         runtime::Rt,
         services::{NoProbe, Services},
+        vault::Vault,
         writer::{NoVenues, Node, Start, start},
     },
 };
