@@ -238,6 +238,13 @@ fn settings(section: &GatewaySection) -> GatewaySettings {
         connect_timeout: section.connect_timeout.unwrap_or(default.connect_timeout),
         requests_in_flight: section.requests_in_flight.unwrap_or(default.requests_in_flight),
         outbound_frames: section.outbound_frames.unwrap_or(default.outbound_frames),
+        outbound_feed_frames: section.outbound_feed_frames.unwrap_or(default.outbound_feed_frames),
+        requests_per_second: section.requests_per_second.unwrap_or(default.requests_per_second),
+        requests_burst: section.requests_burst.unwrap_or(default.requests_burst),
+        control_writes_per_minute: section
+            .control_writes_per_minute
+            .unwrap_or(default.control_writes_per_minute),
+        tick_interval: section.tick_interval.unwrap_or(default.tick_interval),
         ping_interval: section.ping_interval.unwrap_or(default.ping_interval),
         dead_after: section.dead_after.unwrap_or(default.dead_after),
         ..default

@@ -1,5 +1,6 @@
 //! Every limit of the gateway in one place. A client is told them in `gateway.connect`'s `policy`.
 
+use super::rates::Refill;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
@@ -63,9 +64,19 @@ pub struct Limits {
     pub unauthenticated_sockets_per_address: usize,
     /// Requests that may wait for their answer on one connection.
     pub requests_in_flight: usize,
-    /// What may wait in a connection's outbound queue.
+    /// Answers and critical events that may wait in a connection's outbound queue.
     pub outbound_frames: usize,
     pub outbound_bytes: usize,
+    /// What may wait of each class of other events.
+    pub outbound_feed_frames: usize,
+    pub outbound_feed_bytes: usize,
+    /// Requests of one connection: how many a second, and how many at once.
+    pub requests_per_second: u32,
+    pub requests_burst: u32,
+    /// Calls of one method by one principal, of the methods that change more than a trade.
+    pub control_writes_per_minute: u32,
+    /// `event.gateway.tick` is sent this often.
+    pub tick_interval: Duration,
     /// A WebSocket ping is sent this often.
     pub ping_interval: Duration,
     /// A peer that was silent for this long is dead.
@@ -83,6 +94,12 @@ impl Default for Limits {
             requests_in_flight: 64,
             outbound_frames: 8_192,
             outbound_bytes: 16 << 20,
+            outbound_feed_frames: 4_096,
+            outbound_feed_bytes: 4 << 20,
+            requests_per_second: 50,
+            requests_burst: 100,
+            control_writes_per_minute: 30,
+            tick_interval: Duration::from_secs(15),
             ping_interval: Duration::from_secs(20),
             dead_after: Duration::from_secs(60),
         }
@@ -100,6 +117,11 @@ pub struct Policy {
     pub max_requests_in_flight: usize,
     pub max_outbound_frames: usize,
     pub max_outbound_bytes: usize,
+    pub max_outbound_feed_frames: usize,
+    pub max_outbound_feed_bytes: usize,
+    pub requests_per_second: u32,
+    pub requests_burst: u32,
+    pub control_writes_per_minute: u32,
     pub max_subscriptions: usize,
     pub max_page_items: usize,
     pub max_candles: usize,
@@ -109,6 +131,18 @@ pub struct Policy {
 }
 
 impl Limits {
+    /// The bucket of a connection's requests.
+    pub const fn requests(&self) -> Refill {
+        let (tokens, burst) = (self.requests_per_second, self.requests_burst);
+        Refill { tokens, period: Duration::from_secs(1), burst }
+    }
+
+    /// The bucket of one method's control writes.
+    pub const fn control_writes(&self) -> Refill {
+        let tokens = self.control_writes_per_minute;
+        Refill { tokens, period: Duration::from_secs(60), burst: tokens }
+    }
+
     /// What `gateway.connect` answers.
     pub fn policy(&self) -> Policy {
         Policy {
@@ -119,6 +153,11 @@ impl Limits {
             max_requests_in_flight: self.requests_in_flight,
             max_outbound_frames: self.outbound_frames,
             max_outbound_bytes: self.outbound_bytes,
+            max_outbound_feed_frames: self.outbound_feed_frames,
+            max_outbound_feed_bytes: self.outbound_feed_bytes,
+            requests_per_second: self.requests_per_second,
+            requests_burst: self.requests_burst,
+            control_writes_per_minute: self.control_writes_per_minute,
             max_subscriptions: SUBSCRIPTIONS,
             max_page_items: PAGE_ITEMS.1,
             max_candles: CANDLES.1,

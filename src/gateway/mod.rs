@@ -15,6 +15,7 @@ mod limits;
 mod methods;
 mod origin;
 mod outbox;
+mod rates;
 mod registry;
 mod session;
 mod subscriptions;
@@ -25,6 +26,7 @@ mod wire;
 
 pub use limits::Limits;
 pub use origin::OriginError;
+pub use rates::Rate;
 pub use registry::{EventKind, Method, Registry, registry};
 
 use crate::node::{
@@ -68,6 +70,7 @@ pub(crate) struct Gateway {
     allowlist: origin::Allowlist,
     guard: Arc<auth::Guard>,
     visitors: Arc<visitors::Visitors>,
+    control_writes: rates::ControlWrites,
     /// Names this run of the process.
     boot_id: String,
 }
@@ -94,6 +97,7 @@ pub async fn run(
         allowlist: origin::Allowlist::new(&address, &settings.allowed_origins, &settings.allowed_hosts)?,
         guard: Arc::new(auth::Guard::new(&settings.limits)),
         visitors: Arc::default(),
+        control_writes: rates::ControlWrites::default(),
         limits: settings.limits,
     });
     loop {
@@ -109,7 +113,7 @@ pub async fn run(
                 }
             },
         }
-    }
+    };
     drop(listener);
     let mut all_left = gateway.visitors.end_all(session::Close::SHUTDOWN);
     if timeout(&rt, limits::SHUTDOWN_TIMEOUT, all_left.recv()).await.is_none() {

@@ -8,12 +8,16 @@ use super::{
     frame::{self, BadFrame, Request},
     ids::RequestIds,
     limits::{self, Window},
-    outbox::{Full, Outbox, Outgoing},
+    outbox::{Class, Full, Outbox, Outgoing, Room},
+    rates::{self, Bucket, Rate},
     registry::{Answer, Handler, Method, registry},
     subscriptions::Subscriptions,
 };
 use crate::{
-    domain::message::{ErrorCode, Refusal},
+    domain::{
+        message::{ErrorCode, Refusal},
+        time::UnixNanos,
+    },
     node::{
         hub::Release,
         journal::{Cursor, StoredEvent},
@@ -21,6 +25,8 @@ use crate::{
     },
 };
 use futures_util::stream::FuturesUnordered;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc};
 use tokio::sync::mpsc;
 
@@ -47,6 +53,17 @@ impl Close {
     pub const PROTOCOL_MISMATCH: Self = Self { code: 4409, reason: "PROTOCOL_MISMATCH", drain: true };
 }
 
+/// The event that is sent even when nothing happens.
+pub const TICK_EVENT: &str = "event.gateway.tick";
+
+/// The payload of `event.gateway.tick`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Tick {
+    pub ts: UnixNanos,
+    /// The newest critical event. What this session may see of the log up to it may still be on its way.
+    pub head: Cursor,
+}
+
 /// A request's answer, and which request it was.
 pub type Answered = (String, Answer);
 
@@ -70,6 +87,7 @@ pub struct Session {
     place: Option<Arc<Place>>,
     ids: RequestIds,
     bad_frames: Window,
+    requests: Bucket,
 }
 
 /// What a session knows once `gateway.connect` succeeded.
@@ -88,7 +106,10 @@ impl Session {
     pub fn new(gateway: Arc<Gateway>, address: String, place: Arc<Place>) -> Self {
         let limits = &gateway.limits;
         Self {
-            outbox: Outbox::new(limits.outbound_frames, limits.outbound_bytes),
+            outbox: Outbox::new(
+                Room { frames: limits.outbound_frames, bytes: limits.outbound_bytes },
+                Room { frames: limits.outbound_feed_frames, bytes: limits.outbound_feed_bytes },
+            ),
             in_flight: InFlight::new(),
             catch_up: None,
             closing: None,
@@ -96,6 +117,7 @@ impl Session {
             place: Some(place),
             ids: RequestIds::default(),
             bad_frames: Window::default(),
+            requests: Bucket::new(limits.requests(), gateway.rt.mono()),
             gateway,
             address,
         }
@@ -115,6 +137,11 @@ impl Session {
 
     /// Takes in a frame that is no request.
     pub fn bad_frame(&mut self, bad: &BadFrame) {
+        if !bad.counts
+            && let Err(refusal) = self.check_rate(None)
+        {
+            return self.queue(|outbox| outbox.answer(frame::refusal(bad.id.as_deref(), &refusal)));
+        }
         self.queue(|outbox| outbox.answer(frame::refusal(bad.id.as_deref(), &bad.refusal)));
         let now_ns = self.gateway.rt.mono();
         if bad.counts && self.bad_frames.hit(now_ns, limits::BAD_FRAME_WINDOW, limits::BAD_FRAMES) {
@@ -124,6 +151,8 @@ impl Session {
 
     fn request(&mut self, request: Request) {
         if !self.ids.begin(&request.id) {
+            // it counts, and is not told so: the request that has this id may still be at work
+            let _ = self.requests.take(self.gateway.rt.mono());
             let refusal = Refusal::new(
                 ErrorCode::Conflict,
                 "DUPLICATE_REQUEST_ID",
@@ -143,6 +172,7 @@ impl Session {
 
     fn dispatch(&mut self, request: &Request) -> Result<Dispatched, Refusal> {
         let method = registry().method(&request.method);
+        self.check_rate(method)?;
         let Some(connected) = &self.connected else {
             return match method {
                 Some(Method { scopes: [], handler: Handler::Session(run), .. }) => {
@@ -168,6 +198,10 @@ impl Session {
             .with("retryAfterMs", 50)
             .with("outcome", "not_started"));
         }
+        if method.rate() == Rate::ControlWrites {
+            let (principal, now_ns) = (&connected.principal.name, self.gateway.rt.mono());
+            self.gateway.control_writes.take(&self.gateway.limits, method.name, principal, now_ns)?;
+        }
         match &method.handler {
             Handler::Session(run) => Ok(Dispatched::Answered(run(self, &request.params))),
             Handler::Detached(run) => {
@@ -180,6 +214,24 @@ impl Session {
                 run(context, &request.params).map(Dispatched::Started)
             }
         }
+    }
+
+    /// Counts a request. What lowers risk is not counted, if this principal may do it.
+    fn check_rate(&mut self, method: Option<&Method>) -> Result<(), Refusal> {
+        let is_reserved = |method: &Method, connected: &Connected| {
+            method.rate() == Rate::Reserved && may(method, &connected.principal)
+        };
+        if method
+            .zip(self.connected.as_ref())
+            .is_some_and(|(method, connected)| is_reserved(method, connected))
+        {
+            return Ok(());
+        }
+        let per_second = self.gateway.limits.requests_per_second;
+        self.requests.take(self.gateway.rt.mono()).map_err(|wait_ns| {
+            let rule = format!("a connection may send {per_second} requests a second");
+            rates::over("REQUEST_RATE", &rule, wait_ns)
+        })
     }
 
     /// Queues a request's answer.
@@ -227,10 +279,7 @@ impl Session {
         let Some(release) = release else { return self.close(Close::SLOW_CONSUMER) };
         let Some(connected) = &mut self.connected else { return };
         let instruments = self.gateway.handle.instruments();
-        let market = connected.subscriptions.market(release, &instruments, &mut self.outbox);
-        if market.is_err() {
-            return self.close(Close::SLOW_CONSUMER);
-        }
+        connected.subscriptions.market(release, &instruments, &mut self.outbox);
         let (Some(first), Some(last)) = (release.events.first(), release.events.last()) else { return };
         let gapless = connected.delivered == connected.known && first.number <= connected.delivered + 1;
         connected.known = connected.known.max(last.number);
@@ -277,16 +326,25 @@ impl Session {
                 cursor: Some(frame::encode(&Cursor { epoch, offset: event.number })),
                 payload: super::visibility::payload(event, &connected.principal),
             };
-            let told = self
-                .outbox
-                .event(outgoing)
-                .and_then(|()| connected.subscriptions.account(epoch, event, &mut self.outbox));
-            if told.is_err() {
+            if self.outbox.critical(outgoing).is_err() {
                 return self.close(Close::SLOW_CONSUMER);
             }
+            connected.subscriptions.account(epoch, event, &mut self.outbox);
         }
         let delivered = connected.delivered;
         connected.known = connected.known.max(delivered);
+    }
+
+    /// Tells the time and how far the log goes.
+    pub fn tick(&mut self) {
+        if self.connected.is_none() {
+            return;
+        }
+        let handle = &self.gateway.handle;
+        let tick = Tick { ts: handle.now(), head: handle.status().head };
+        let payload = frame::encode(&tick).into();
+        let event = Outgoing { name: TICK_EVENT.into(), ts: tick.ts, cursor: None, payload };
+        self.outbox.newest(Class::State, TICK_EVENT.into(), 0, event);
     }
 
     /// Ends the connection; the first reason counts.
@@ -306,8 +364,12 @@ enum Dispatched {
     Started(super::registry::Pending),
 }
 
+fn may(method: &Method, principal: &Principal) -> bool {
+    method.scopes.is_empty() || method.scopes.iter().any(|scope| principal.scopes.contains(scope))
+}
+
 fn check_rights(method: &Method, principal: &Principal) -> Result<(), Refusal> {
-    if method.scopes.is_empty() || method.scopes.iter().any(|scope| principal.scopes.contains(scope)) {
+    if may(method, principal) {
         return Ok(());
     }
     let needed: BTreeSet<_> = method.scopes.iter().map(|scope| scope.name()).collect();

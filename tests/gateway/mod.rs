@@ -1,12 +1,13 @@
 //! The gateway over a real loopback socket, asked by an independent WebSocket client.
 
-mod connect;
 mod conformance;
+mod connect;
 mod coverage;
 mod feeds;
 mod frames;
 mod harness;
 mod http;
+mod rates;
 mod resume;
 mod rights;
 mod risk;

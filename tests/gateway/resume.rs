@@ -32,7 +32,7 @@ async fn offsets(client: &mut Client, until: u64) -> Vec<u64> {
 
 #[tokio::test]
 async fn gw02_resume_and_live_together_are_the_log() {
-    let server = Server::start().await;
+    let server = Server::configured("[gateway]\nrequests_burst = 2000").await;
     let mut client = server.operator().await;
     client.await_quote().await;
     let start = client.ok("gateway.status", json!({})).await["head"].clone();
@@ -104,7 +104,7 @@ async fn a_cursor_of_another_log_is_not_recovered() {
 
 #[tokio::test]
 async fn gw07_a_client_that_does_not_read_is_closed_and_nobody_else_notices() {
-    let server = Server::configured("[gateway]\noutbound_frames = 64").await;
+    let server = Server::configured("[gateway]\noutbound_frames = 64\nrequests_burst = 2000").await;
     let mut client = server.operator().await;
     client.await_quote().await;
     for _ in 0..200 {

@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 
 pub fn methods() -> Vec<Method> {
     vec![
-        Method::detached("trades.place", &[Scope::Trade], "Places an order.", place).keyed(),
+        Method::detached("trades.place", &[Scope::Trade], "Places an order.", place).keyed().per_account(),
         Method::detached("trades.cancel", &[Scope::Trade, Scope::Stop], "Cancels working orders.", cancel)
             .keyed()
             .control(),
