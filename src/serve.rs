@@ -151,8 +151,10 @@ pub async fn serve(
     let feed_options = FeedOptions { spec: options.feed, speed: options.speed, seed: options.seed };
     let feed = Feed::open(&rt, feed_options, &config, &opened.machine).await?;
     let clock = feed.clock(&rt, &opened.machine);
+    let symbols = feed.symbols(&config.instruments);
     let instruments = config.instruments.clone().into();
     let mut node = writer::start(&rt, services, opened, options.journal, clock, feed.kind(), instruments);
+    node.board.lock().feed_symbols = symbols.into();
     configure(&rt, &mut node, (!configured).then_some(config)).await?;
 
     let mut running = Running::start(&rt, &node, feed, settings(&options.config.gateway), listener, &tokens);

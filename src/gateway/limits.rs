@@ -47,6 +47,12 @@ pub const FILTER_ENTRIES: usize = 256;
 pub const PAGE_ITEMS: (usize, usize) = (100, 500);
 /// Candles of one answer: default and greatest.
 pub const CANDLES: (usize, usize) = (500, 5_000);
+/// Events of one answer of the log: default and greatest.
+pub const LOG_EVENTS: (usize, usize) = (500, 1_000);
+/// Events of the log that one request looks at, whatever its filters let through.
+pub const LOG_SCAN: usize = 5_000;
+/// Event names of one filter of the log.
+pub const LOG_TYPES: usize = 64;
 /// Characters of a free text such as a reason or a client's name.
 pub const TEXT_CHARS: usize = 500;
 
@@ -125,6 +131,8 @@ pub struct Policy {
     pub max_subscriptions: usize,
     pub max_page_items: usize,
     pub max_candles: usize,
+    pub max_log_events: usize,
+    pub tick_interval_ms: u64,
     pub ping_interval_ms: u64,
     pub dead_after_ms: u64,
     pub command_timeout_ms: u64,
@@ -161,6 +169,8 @@ impl Limits {
             max_subscriptions: SUBSCRIPTIONS,
             max_page_items: PAGE_ITEMS.1,
             max_candles: CANDLES.1,
+            max_log_events: LOG_EVENTS.1,
+            tick_interval_ms: millis(self.tick_interval),
             ping_interval_ms: millis(self.ping_interval),
             dead_after_ms: millis(self.dead_after),
             command_timeout_ms: millis(COMMAND_TIMEOUT),

@@ -3,6 +3,7 @@
 mod conformance;
 mod connect;
 mod coverage;
+mod events;
 mod feeds;
 mod frames;
 mod harness;

@@ -2,6 +2,7 @@
 //! questions. Nothing is decided here that the machine could decide.
 
 mod accounts;
+mod events;
 mod feeds;
 mod gateway;
 mod page;
@@ -14,10 +15,17 @@ use serde::{Deserialize, Serialize};
 
 /// All methods of this build.
 pub fn all() -> Vec<Method> {
-    [gateway::methods(), accounts::methods(), feeds::methods(), trades::methods(), risk::methods()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        gateway::methods(),
+        accounts::methods(),
+        feeds::methods(),
+        trades::methods(),
+        risk::methods(),
+        events::methods(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// No parameters.

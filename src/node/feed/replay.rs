@@ -42,6 +42,7 @@ pub enum ReplayError {
 
 /// An open recording.
 pub(crate) struct Replay {
+    symbol: Symbol,
     rows: Rows,
     speed: Speed,
     /// Where the machine stood when it was opened.
@@ -79,7 +80,12 @@ impl Replay {
             rows.ahead.retain(|(at, _)| *at > reached);
         }
         let ended = ended && rows.ended;
-        Ok(Self { rows, speed, reached, ended })
+        Ok(Self { symbol: instruments[index].symbol.clone(), rows, speed, reached, ended })
+    }
+
+    /// What it quotes.
+    pub const fn symbol(&self) -> &Symbol {
+        &self.symbol
     }
 
     /// The clock that its stamps drive.
