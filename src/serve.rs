@@ -7,7 +7,7 @@ use crate::{
         config::{Config, StrategyConfig},
         message::{GatewayState, Input, Refusal},
     },
-    gateway::{self, GatewayError, GatewaySettings, Limits},
+    gateway::{self, GatewayError, GatewaySettings, Limits, Shutdown},
     node::{
         clock::Speed,
         config::{FeedSpec, FileConfig, GatewaySection},
@@ -133,7 +133,7 @@ pub async fn serve(
     services: Services,
     options: ServeOptions,
     ready: oneshot::Sender<Ready>,
-    shutdown: oneshot::Receiver<()>,
+    shutdown: oneshot::Receiver<Shutdown>,
 ) -> Result<(), ServeError> {
     let listener = listen(&rt, &options).await?;
     let address = listener
@@ -161,7 +161,7 @@ pub async fn serve(
     // nobody may be waiting for it
     let _ = ready.send(Ready { address, tokens });
     let outcome = running.watch(&mut node, shutdown).await;
-    let drained = running.drain(&rt, node).await;
+    let drained = running.drain(&rt, node, *outcome.as_ref().unwrap_or(&Shutdown::Stop)).await;
     outcome.and(drained)
 }
 
@@ -262,7 +262,7 @@ fn settings(section: &GatewaySection) -> GatewaySettings {
 struct Running {
     feed: Task,
     feed_failed: Ended<ReplayError>,
-    close_gateway: oneshot::Sender<()>,
+    close_gateway: oneshot::Sender<Shutdown>,
     gateway: Ended<Result<(), GatewayError>>,
 }
 
@@ -301,19 +301,23 @@ impl Running {
     }
 
     /// Waits for the shutdown, or for something to fail.
-    async fn watch(&mut self, node: &mut Node, shutdown: oneshot::Receiver<()>) -> Result<(), ServeError> {
+    async fn watch(
+        &mut self,
+        node: &mut Node,
+        shutdown: oneshot::Receiver<Shutdown>,
+    ) -> Result<Shutdown, ServeError> {
         tokio::select! {
             biased;
             // a feed that ended well says nothing: that branch is out then
             Some(error) = self.feed_failed.take() => Err(error.into()),
             ended = self.gateway.take() => Err(ended.and_then(Result::err).map_or(ServeError::GatewayLost, Into::into)),
             ended = node.ended.take() => Err(ended.and_then(Result::err).map_or(ServeError::WriterLost, Into::into)),
-            _ = shutdown => Ok(()),
+            shutdown = shutdown => Ok(shutdown.unwrap_or(Shutdown::Stop)),
         }
     }
 
     /// Takes nothing new, answers what is under way, closes every session, and stores a snapshot.
-    async fn drain(mut self, rt: &Rt, mut node: Node) -> Result<(), ServeError> {
+    async fn drain(mut self, rt: &Rt, mut node: Node, shutdown: Shutdown) -> Result<(), ServeError> {
         tracing::info!("draining");
         node.board.lock().state = NodeState::Draining;
         if !node.handle.is_closed()
@@ -322,7 +326,7 @@ impl Running {
             tracing::warn!(%error, "the journal does not know of this drain");
         }
         self.feed.abort();
-        let _ = self.close_gateway.send(());
+        let _ = self.close_gateway.send(shutdown);
         self.gateway.take().await;
         node.handle.stop().await;
         Ok(node.ended.take().await.unwrap_or(Ok(()))?)

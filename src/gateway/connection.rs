@@ -6,6 +6,7 @@ use super::{
     frame::BadFrame,
     limits,
     session::{Close, Session},
+    visitors::Visit,
 };
 use crate::node::{
     hub::Release,
@@ -37,6 +38,7 @@ pub async fn serve<S>(
     gateway: Arc<Gateway>,
     address: String,
     place: Arc<Place>,
+    visit: Arc<Visit>,
     stream: S,
     mut kick: mpsc::Receiver<Close>,
 ) where
@@ -44,7 +46,7 @@ pub async fn serve<S>(
 {
     let rt = Arc::clone(&gateway.rt);
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config(&gateway))).await;
-    let mut session = Session::new(gateway, address, place);
+    let mut session = Session::new(gateway, address, place, visit);
     let end = contain(talk(&rt, &mut session, &mut socket, &mut kick)).await;
     if let End::Close(close) = end {
         say_goodbye(&rt, &mut session, &mut socket, close).await;

@@ -12,6 +12,7 @@ use super::{
     rates::{self, Bucket, Rate},
     registry::{Answer, Handler, Method, registry},
     subscriptions::Subscriptions,
+    visitors::Visit,
 };
 use crate::{
     domain::{
@@ -41,6 +42,7 @@ pub struct Close {
 
 impl Close {
     pub const SHUTDOWN: Self = Self { code: 1001, reason: "SHUTDOWN", drain: true };
+    pub const RESTART: Self = Self { code: 1012, reason: "RESTART", drain: true };
     pub const BAD_FRAMES: Self = Self { code: 1008, reason: "TOO_MANY_BAD_FRAMES", drain: true };
     pub const SLOW_CONSUMER: Self = Self { code: 1008, reason: "SLOW_CONSUMER", drain: false };
     pub const SILENT: Self = Self { code: 1008, reason: "PING_TIMEOUT", drain: false };
@@ -49,6 +51,7 @@ impl Close {
     pub const PROTOCOL: Self = Self { code: 1002, reason: "WEBSOCKET_PROTOCOL", drain: true };
     pub const INTERNAL: Self = Self { code: 1011, reason: "INTERNAL_ERROR", drain: false };
     pub const AUTH_FAILED: Self = Self { code: 4401, reason: "AUTH_FAILED", drain: true };
+    pub const REVOKED: Self = Self { code: 4403, reason: "REVOKED", drain: false };
     pub const CONNECT_TIMEOUT: Self = Self { code: 4408, reason: "CONNECT_TIMEOUT", drain: true };
     pub const PROTOCOL_MISMATCH: Self = Self { code: 4409, reason: "PROTOCOL_MISMATCH", drain: true };
 }
@@ -85,6 +88,7 @@ pub struct Session {
     pub closing: Option<Close>,
     pub connected: Option<Connected>,
     place: Option<Arc<Place>>,
+    visit: Arc<Visit>,
     ids: RequestIds,
     bad_frames: Window,
     requests: Bucket,
@@ -103,7 +107,7 @@ pub struct Connected {
 
 impl Session {
     /// A session that has not connected. `place` is given back when it has.
-    pub fn new(gateway: Arc<Gateway>, address: String, place: Arc<Place>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, address: String, place: Arc<Place>, visit: Arc<Visit>) -> Self {
         let limits = &gateway.limits;
         Self {
             outbox: Outbox::new(
@@ -115,6 +119,7 @@ impl Session {
             closing: None,
             connected: None,
             place: Some(place),
+            visit,
             ids: RequestIds::default(),
             bad_frames: Window::default(),
             requests: Bucket::new(limits.requests(), gateway.rt.mono()),
@@ -258,6 +263,11 @@ impl Session {
         head: u64,
     ) {
         assert!(self.connected.is_none(), "a session connects once");
+        self.visit.identify(&principal.name);
+        // from here on a revocation finds this session; one that came before is found here
+        if !self.gateway.tokens.knows(&principal.name) {
+            self.close(Close::REVOKED);
+        }
         self.place = None;
         self.connected = Some(Connected {
             principal: Arc::new(principal),

@@ -3,6 +3,7 @@
 use futures_util::{SinkExt, StreamExt};
 use lockstep::{
     domain::id::AccountId,
+    gateway::Shutdown,
     node::{
         config::FileConfig,
         host::{FileStorage, PrivateFiles, TokioRuntime},
@@ -33,10 +34,10 @@ pub struct Server {
     pub rt: Rt,
     pub address: String,
     pub operator: String,
-    tokens: Arc<TokenStore>,
+    pub tokens: Arc<TokenStore>,
     directory: TempDir,
     config: FileConfig,
-    stop: Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>,
+    stop: Option<(oneshot::Sender<Shutdown>, oneshot::Receiver<()>)>,
 }
 
 impl Server {
@@ -86,8 +87,13 @@ impl Server {
 
     /// Drains it, as SIGTERM does.
     pub async fn stop(&mut self) {
+        self.end(Shutdown::Stop).await;
+    }
+
+    /// Drains it, as a signal does.
+    pub async fn end(&mut self, shutdown: Shutdown) {
         let (stop, ended) = self.stop.take().expect("it runs");
-        stop.send(()).expect("it runs");
+        stop.send(shutdown).expect("it runs");
         timeout(&self.rt, PATIENCE, ended).await.expect("it drains in time").expect("it drains");
     }
 
@@ -246,6 +252,22 @@ impl Client {
         let answer = self.answer().await;
         assert_eq!(answer["id"], id.as_str(), "{answer}");
         answer
+    }
+
+    /// Sends a request and returns its answer as it came; events before it are dropped.
+    pub async fn text(&mut self, method: &str, params: Value) -> String {
+        self.sent += 1;
+        let id = format!("r{}", self.sent);
+        self.send(json!({"type": "req", "id": id, "method": method, "params": params}).to_string()).await;
+        loop {
+            let message = timeout(&self.rt, PATIENCE, self.socket.next()).await.expect("a frame in time");
+            let Some(Ok(message)) = message else { panic!("the connection ended: {message:?}") };
+            let Message::Text(text) = message else { continue };
+            if text.contains(&format!("\"id\":\"{id}\"")) {
+                return text.to_string();
+            }
+            self.seq += 1;
+        }
     }
 
     /// The payload of a request that succeeds.

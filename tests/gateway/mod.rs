@@ -8,6 +8,7 @@ mod feeds;
 mod frames;
 mod harness;
 mod http;
+mod outbound;
 mod rates;
 mod resume;
 mod rights;
