@@ -1,7 +1,7 @@
 //! The gateway over a real loopback socket, asked by an independent WebSocket client.
 
-mod conformance;
 mod connect;
+mod conformance;
 mod coverage;
 mod events;
 mod feeds;
@@ -11,6 +11,7 @@ mod http;
 mod outbound;
 mod rates;
 mod resume;
+mod resume_proof;
 mod rights;
 mod risk;
 mod trades;

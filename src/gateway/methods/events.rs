@@ -17,7 +17,7 @@ use crate::{
     node::{
         journal::{Cursor, StoredEvent},
         status::NodeStatus,
-        tokens::Scope,
+        tokens::{Principal, Scope},
     },
 };
 use schemars::JsonSchema;
@@ -82,8 +82,8 @@ async fn fetch(context: Context, params: FetchParams) -> Result<Fetched, Refusal
     if !status.can_resume(params.after) {
         return Err(expired(&status));
     }
-    let mut page =
-        Page { context: &context, params: &params, limit, bytes: ENVELOPE_BYTES, events: Vec::new() };
+    let room = context.frame_bytes.saturating_sub(ENVELOPE_BYTES);
+    let mut page = Page { principal: &context.principal, params: &params, limit, room, events: Vec::new() };
     let mut after = params.after.offset;
     let scan_to = after.saturating_add(LOG_SCAN as u64).min(status.head.offset);
     while after < scan_to {
@@ -128,36 +128,37 @@ fn expired(status: &NodeStatus) -> Refusal {
 
 /// What is answered, as far as it has come.
 struct Page<'a> {
-    context: &'a Context,
+    principal: &'a Principal,
     params: &'a FetchParams,
     limit: usize,
-    bytes: usize,
+    /// Bytes that are left of the frame.
+    room: usize,
     events: Vec<LoggedEvent>,
 }
 
 impl Page<'_> {
     /// Takes the event, or leaves it out because nobody asked for it; false if there is no more room.
     fn takes(&mut self, event: &StoredEvent) -> bool {
-        let visible = event.account.as_ref().is_none_or(|id| self.context.principal.accounts.allows(id));
+        let visible = event.account.as_ref().is_none_or(|id| self.principal.accounts.allows(id));
         let concerned = self.params.account_id.is_none() || self.params.account_id == event.account;
         let named =
             self.params.types.is_empty() || self.params.types.iter().any(|name| **name == *event.name);
         if !(visible && concerned && named) {
             return true;
         }
-        let payload = visibility::payload(event, &self.context.principal);
+        let payload = visibility::payload(event, self.principal);
         let logged = LoggedEvent {
             event: Arc::clone(&event.name),
             ts: event.ts,
             cursor: Cursor { epoch: self.params.after.epoch, offset: event.number },
             payload: RawValue::from_string(payload.to_string()).expect("stored payloads are JSON"),
         };
-        self.bytes += frame::encode(&logged).len() + 1;
+        let bytes = frame::encode(&logged).len() + 1;
         // one that is too large alone must not hold up the reader for ever
-        let full = self.events.len() == self.limit || self.bytes > self.context.frame_bytes;
-        if full && !self.events.is_empty() {
+        if !self.events.is_empty() && (self.events.len() == self.limit || bytes > self.room) {
             return false;
         }
+        self.room = self.room.saturating_sub(bytes);
         self.events.push(logged);
         true
     }
@@ -165,5 +166,54 @@ impl Page<'_> {
     fn end(self, after: u64, status: &NodeStatus) -> Fetched {
         let next = Cursor { epoch: self.params.after.epoch, offset: after };
         Fetched { events: self.events, next, head: status.head, oldest: status.oldest_cursor() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        gateway::wire::read,
+        node::{
+            journal::Epoch,
+            tokens::{Accounts, Role},
+        },
+    };
+
+    fn event(number: u64, payload: &str) -> StoredEvent {
+        StoredEvent {
+            number,
+            journal_offset: number,
+            ts: UnixNanos::ZERO,
+            name: "event.gateway.status".into(),
+            account: None,
+            payload: payload.into(),
+        }
+    }
+
+    /// How many of five events of `bytes` bytes, framing included, an answer takes that has `room`.
+    fn check(limit: usize, room: usize, bytes: usize, taken: usize) {
+        let principal =
+            Principal { name: "a".into(), role: Role::Viewer, scopes: [].into(), accounts: Accounts::All };
+        let params = read(r#"{"after":{"epoch":"0000000000000001","offset":0}}"#).expect("parameters");
+        let mut page = Page { principal: &principal, params: &params, limit, room, events: Vec::new() };
+        let framing = frame::encode(&LoggedEvent {
+            event: "event.gateway.status".into(),
+            ts: UnixNanos::ZERO,
+            cursor: Cursor { epoch: Epoch(1), offset: 1 },
+            payload: RawValue::from_string("\"\"".into()).expect("JSON"),
+        });
+        let payload = format!("\"{}\"", "x".repeat(bytes - framing.len() - 1));
+        let count = (1..=5).take_while(|number| page.takes(&event(*number, &payload))).count();
+        assert_eq!(count, taken, "limit {limit}, room {room}, {bytes} bytes each");
+    }
+
+    #[test]
+    fn an_answer_ends_at_its_limit_and_at_the_size_of_a_frame_but_is_never_empty() {
+        check(5, 10_000, 1_000, 5);
+        check(3, 10_000, 1_000, 3);
+        check(5, 4_000, 1_000, 4);
+        check(5, 3_999, 1_000, 3);
+        check(5, 10, 1_000, 1);
     }
 }
