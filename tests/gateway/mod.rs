@@ -8,6 +8,7 @@ mod feeds;
 mod frames;
 mod harness;
 mod http;
+mod idempotency;
 mod outbound;
 mod rates;
 mod resume;
