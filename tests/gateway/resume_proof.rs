@@ -21,7 +21,10 @@ use tokio::{
     sync::Mutex,
     time::timeout,
 };
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
 
 /// Events of the log that is sent and cut.
 const EVENTS: u64 = 40;
@@ -118,7 +121,8 @@ impl Stage {
     /// told is reached and `until`, too; or until the stream ends. Returns the head.
     async fn follow(&self, known: &mut Known, stream: Cut, until: impl Future<Output = u64>) -> Option<u64> {
         let url = format!("ws://{}/ws", self.address);
-        let (mut socket, _) = client_async(url, stream).await.ok()?;
+        let small = WebSocketConfig::default().read_buffer_size(4 << 10);
+        let (mut socket, _) = client_async_with_config(url, stream, Some(small)).await.ok()?;
         let mut params = connect_params(&self.token);
         params["resume"] = json!({"cursor": {"epoch": self.epoch, "offset": known.offset}});
         let request = json!({"type": "req", "id": "c", "method": "gateway.connect", "params": params});
