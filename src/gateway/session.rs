@@ -241,14 +241,7 @@ impl Session {
 
     /// Queues a request's answer.
     pub fn answered(&mut self, (id, answer): Answered) {
-        let text = match answer {
-            Ok(payload) => {
-                let text = frame::response(&id, &payload);
-                if text.len() <= self.gateway.limits.frame_bytes { Ok(text) } else { Err(too_large()) }
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let text = text.unwrap_or_else(|refusal| frame::refusal(Some(&id), &refusal));
+        let text = framed(&id, answer, self.gateway.limits.frame_bytes);
         self.ids.end(id);
         self.queue(|outbox| outbox.answer(text));
     }
@@ -303,8 +296,8 @@ impl Session {
         let Some(connected) = &self.connected else { return };
         if connected.delivered < connected.known && self.catch_up.is_none() && !self.outbox.is_crowded() {
             let (handle, after) = (self.gateway.handle.clone(), connected.delivered);
-            self.catch_up =
-                Some(Box::pin(async move { handle.events_after(after, limits::CATCH_UP_PAGE).await }));
+            let page = limits::CATCH_UP_PAGE.min(self.gateway.limits.outbound_frames);
+            self.catch_up = Some(Box::pin(async move { handle.events_after(after, page).await }));
         }
     }
 
@@ -313,7 +306,15 @@ impl Session {
         self.catch_up = None;
         let next = self.cursor().offset + 1;
         match page {
-            Ok(events) if events.first().is_some_and(|first| first.number == next) => self.deliver(&events),
+            Ok(events) if events.first().is_some_and(|first| first.number == next) => {
+                for event in &events {
+                    // at the socket's pace: what has no room now is read again when there is
+                    if self.outbox.is_crowded() {
+                        break;
+                    }
+                    self.deliver(std::slice::from_ref(event));
+                }
+            }
             // unreadable, or gone from the log: the client learns what holds when it resumes
             _ => self.close(Close::INTERNAL),
         }
@@ -399,6 +400,36 @@ fn unknown_method(name: &str) -> Refusal {
     Refusal::new(ErrorCode::NotFound, "UNKNOWN_METHOD", format!("there is no method `{shown}`"))
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(ErrorCode::InternalError, "RESULT_TOO_LARGE", "the answer is larger than a frame may be")
+/// An answer's text, which is never longer than a frame may be.
+fn framed(id: &str, answer: Answer, frame_bytes: usize) -> String {
+    let refusal = match answer {
+        Ok(payload) => {
+            let text = frame::response(id, &payload);
+            if text.len() <= frame_bytes {
+                return text;
+            }
+            Refusal::new(
+                ErrorCode::InternalError,
+                "RESULT_TOO_LARGE",
+                "the answer is larger than a frame may be: ask for less",
+            )
+        }
+        Err(refusal) => refusal,
+    };
+    frame::refusal(Some(id), &refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn an_answer_is_never_larger_than_a_frame() {
+        let answer = || Ok(RawValue::from_string(format!("\"{}\"", "x".repeat(1_000))).expect("JSON"));
+        let whole = framed("1", answer(), 1 << 20);
+        assert_eq!(framed("1", answer(), whole.len()), whole);
+        let refused = framed("1", answer(), whole.len() - 1);
+        assert!(refused.contains("RESULT_TOO_LARGE") && refused.contains("\"id\":\"1\""), "{refused}");
+    }
 }

@@ -50,6 +50,19 @@ async fn gw02_resume_and_live_together_are_the_log() {
 }
 
 #[tokio::test]
+async fn gw02_a_log_longer_than_the_queue_is_resumed_at_the_pace_of_the_socket() {
+    let server = Server::configured("[gateway]\noutbound_frames = 16").await;
+    let mut client = server.operator().await;
+    client.await_quote().await;
+    make_events(&mut client, 20).await;
+    let head = client.ok("gateway.status", json!({})).await["head"].clone();
+    let last = head["offset"].as_u64().expect("an offset");
+    assert!(last > 3 * 16);
+    let (mut back, _) = resume(&server, &json!({"epoch": head["epoch"], "offset": 0})).await;
+    assert_eq!(offsets(&mut back, last).await, (1..=last).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn gw02_a_cursor_outlives_a_restart() {
     let server = Server::start().await;
     let mut client = server.operator().await;
