@@ -42,6 +42,17 @@ async fn flood(client: &mut Client, method: &str, params: &Value, count: usize) 
     refused
 }
 
+/// Calls until the rate is exceeded, however slow the host is; returns the time to wait.
+async fn exceed(client: &mut Client, method: &str, params: &Value) -> Duration {
+    for _ in 0..100 {
+        let answer = client.call(method, params.clone()).await;
+        if answer["error"]["code"] == "RATE_LIMITED" {
+            return check_over(&answer["error"], "REQUEST_RATE");
+        }
+    }
+    panic!("{method} is not counted");
+}
+
 fn check_over(error: &Value, reason: &str) -> Duration {
     assert_eq!((&error["code"], &error["retryable"]), (&json!("RATE_LIMITED"), &json!(true)), "{error}");
     let details = &error["details"];
@@ -56,23 +67,27 @@ async fn a_connection_may_send_so_many_requests_a_second() {
     let policy = client.connect(&server.operator).await["policy"].clone();
     assert_eq!((&policy["requestsPerSecond"], &policy["requestsBurst"]), (&json!(2), &json!(10)));
     let refused = flood(&mut client, "gateway.ping", &json!({}), 30).await;
-    // the handshake was the first of the ten; a slow host may have refilled one or two
-    assert!((18..=21).contains(&refused.len()), "{}", refused.len());
+    // the handshake was the first of the ten; on a slow host some have come back meanwhile
+    assert!((10..=21).contains(&refused.len()), "{}", refused.len());
     let waits: Vec<_> = refused.iter().map(|error| check_over(error, "REQUEST_RATE")).collect();
     assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(500)), "{waits:?}");
 
     // whatever else is sent counts as well, also what is answered otherwise
     for (method, params) in [("no.such", json!({})), ("accounts.get", json!({"accountId": "nobody"}))] {
-        let answer = client.call(method, params).await;
-        check_over(&answer["error"], "REQUEST_RATE");
+        exceed(&mut client, method, &params).await;
     }
-    client.send(r#"{"type":"req","id":"n","method":"gateway.ping","params":null}"#).await;
-    check_over(&client.answer().await["error"], "REQUEST_RATE");
+    for n in 0.. {
+        client.send(format!(r#"{{"type":"req","id":"n{n}","method":"gateway.ping","params":null}}"#)).await;
+        let error = client.answer().await["error"].take();
+        if error["code"] == "RATE_LIMITED" {
+            break;
+        }
+        assert!(n < 100 && error["details"]["reason"] == "PARAMS_NOT_OBJECT", "{error}");
+    }
 
     // another connection is not concerned; after the wait this one goes on
     server.operator().await.ok("gateway.ping", json!({})).await;
-    let answer = client.call("gateway.ping", json!({})).await;
-    let wait = check_over(&answer["error"], "REQUEST_RATE");
+    let wait = exceed(&mut client, "gateway.ping", &json!({})).await;
     server.rt.sleep(wait).await;
     client.ok("gateway.ping", json!({})).await;
 }
@@ -82,9 +97,7 @@ async fn gw09_what_lowers_risk_is_never_counted() {
     let server = Server::configured("[gateway]\nrequests_per_second = 1\nrequests_burst = 4").await;
     let mut client = server.operator().await;
     let order = client.ok("trades.place", resting_order("paper-1")).await;
-    for error in flood(&mut client, "gateway.ping", &json!({}), 20).await.split_off(4) {
-        check_over(&error, "REQUEST_RATE");
-    }
+    exceed(&mut client, "gateway.ping", &json!({})).await;
     let cancel = json!({"accountId": "paper-1", "orderId": order["orderId"]});
     client.ok("trades.cancel", cancel).await;
     for _ in 0..10 {
@@ -93,15 +106,13 @@ async fn gw09_what_lowers_risk_is_never_counted() {
         assert_eq!(client.refused("trades.closePosition", close).await.0, "NOT_FOUND", "it got there");
     }
     client.ok("risk.emergencyStop", json!({"scope": "global", "reason": "panic"})).await;
-    let answer = client.call("gateway.ping", json!({})).await;
-    check_over(&answer["error"], "REQUEST_RATE");
+    exceed(&mut client, "gateway.ping", &json!({})).await;
 
     // whoever may not do it is counted like everybody
     let viewer = server.token(lockstep::node::tokens::Role::Viewer, &[]);
     let mut viewer = server.connect(&viewer).await;
     let all = json!({"accountId": "paper-1", "all": true});
-    let refused = flood(&mut viewer, "trades.cancel", &all, 10).await;
-    check_over(refused.last().expect("all were refused"), "REQUEST_RATE");
+    exceed(&mut viewer, "trades.cancel", &all).await;
 }
 
 #[tokio::test]
