@@ -7,7 +7,7 @@ use crate::{
         config::{Config, StrategyConfig},
         message::{GatewayState, Input, Refusal},
     },
-    gateway::{self, GatewayError, GatewaySettings, Limits},
+    gateway::{self, GatewayError, GatewaySettings, Limits, Shutdown},
     node::{
         clock::Speed,
         config::{FeedSpec, FileConfig, GatewaySection},
@@ -145,7 +145,7 @@ pub async fn serve(
     services: Services,
     options: ServeOptions,
     ready: oneshot::Sender<Ready>,
-    shutdown: oneshot::Receiver<()>,
+    shutdown: oneshot::Receiver<Shutdown>,
 ) -> Result<(), ServeError> {
     let listener = listen(&rt, &options).await?;
     let address = listener
@@ -168,6 +168,7 @@ pub async fn serve(
     let feed_options = FeedOptions { spec: options.feed, speed: options.speed, seed: options.seed };
     let feed = Feed::open(&rt, feed_options, &config, &opened).await?;
     let clock = feed.clock(&rt, &opened.machine);
+    let symbols = feed.symbols(&config.instruments);
     let instruments = config.instruments.clone().into();
     let start = Start {
         services,
@@ -180,13 +181,14 @@ pub async fn serve(
         vault: Arc::new(vault),
     };
     let mut node = writer::start(&rt, start);
+    node.board.lock().feed_symbols = symbols.into();
     configure(&rt, &mut node, (!configured).then_some(config)).await?;
 
     let mut running = Running::start(&rt, &node, feed, settings(&options.config.gateway), listener, &tokens);
     // nobody may be waiting for it
     let _ = ready.send(Ready { address, tokens });
     let outcome = running.watch(&mut node, shutdown).await;
-    let drained = running.drain(&rt, node).await;
+    let drained = running.drain(&rt, node, *outcome.as_ref().unwrap_or(&Shutdown::Stop)).await;
     outcome.and(drained)
 }
 
@@ -274,6 +276,13 @@ fn settings(section: &GatewaySection) -> GatewaySettings {
         connect_timeout: section.connect_timeout.unwrap_or(default.connect_timeout),
         requests_in_flight: section.requests_in_flight.unwrap_or(default.requests_in_flight),
         outbound_frames: section.outbound_frames.unwrap_or(default.outbound_frames),
+        outbound_feed_frames: section.outbound_feed_frames.unwrap_or(default.outbound_feed_frames),
+        requests_per_second: section.requests_per_second.unwrap_or(default.requests_per_second),
+        requests_burst: section.requests_burst.unwrap_or(default.requests_burst),
+        control_writes_per_minute: section
+            .control_writes_per_minute
+            .unwrap_or(default.control_writes_per_minute),
+        tick_interval: section.tick_interval.unwrap_or(default.tick_interval),
         ping_interval: section.ping_interval.unwrap_or(default.ping_interval),
         dead_after: section.dead_after.unwrap_or(default.dead_after),
         ..default
@@ -289,7 +298,7 @@ fn settings(section: &GatewaySection) -> GatewaySettings {
 struct Running {
     feed: Task,
     feed_failed: Ended<ReplayError>,
-    close_gateway: oneshot::Sender<()>,
+    close_gateway: oneshot::Sender<Shutdown>,
     gateway: Ended<Result<(), GatewayError>>,
 }
 
@@ -328,19 +337,23 @@ impl Running {
     }
 
     /// Waits for the shutdown, or for something to fail.
-    async fn watch(&mut self, node: &mut Node, shutdown: oneshot::Receiver<()>) -> Result<(), ServeError> {
+    async fn watch(
+        &mut self,
+        node: &mut Node,
+        shutdown: oneshot::Receiver<Shutdown>,
+    ) -> Result<Shutdown, ServeError> {
         tokio::select! {
             biased;
             // a feed that ended well says nothing: that branch is out then
             Some(error) = self.feed_failed.take() => Err(error.into()),
             ended = self.gateway.take() => Err(ended.and_then(Result::err).map_or(ServeError::GatewayLost, Into::into)),
             ended = node.ended.take() => Err(ended.and_then(Result::err).map_or(ServeError::WriterLost, Into::into)),
-            _ = shutdown => Ok(()),
+            shutdown = shutdown => Ok(shutdown.unwrap_or(Shutdown::Stop)),
         }
     }
 
     /// Takes nothing new, answers what is under way, closes every session, and stores a snapshot.
-    async fn drain(mut self, rt: &Rt, mut node: Node) -> Result<(), ServeError> {
+    async fn drain(mut self, rt: &Rt, mut node: Node, shutdown: Shutdown) -> Result<(), ServeError> {
         tracing::info!("draining");
         node.board.lock().state = NodeState::Draining;
         if !node.handle.is_closed()
@@ -349,7 +362,7 @@ impl Running {
             tracing::warn!(%error, "the journal does not know of this drain");
         }
         self.feed.abort();
-        let _ = self.close_gateway.send(());
+        let _ = self.close_gateway.send(shutdown);
         self.gateway.take().await;
         node.handle.stop().await;
         Ok(node.ended.take().await.unwrap_or(Ok(()))?)

@@ -38,7 +38,8 @@ fn workplace() -> (tempfile::TempDir, PathBuf, String) {
             )
         })
         .collect();
-    fs::write(&config, accounts.join("\n")).expect("a writable folder");
+    let rates = "[gateway]\ntrades_per_second = 100000\ntrades_burst = 100000\n";
+    fs::write(&config, format!("{rates}{}", accounts.join("\n"))).expect("a writable folder");
     let data = place.path().join("data");
     let config = config.to_str().expect("a UTF-8 path").to_owned();
     (place, data, config)
@@ -355,6 +356,63 @@ async fn a_second_gateway_leaves_the_first_and_its_control_socket_alone() {
     // a supervisor may signal the process and its group
     gateway.send_sigterm();
     assert!(gateway.terminate().await.success(), "two signals at once are one wish");
+}
+
+/// What `lockstep token …` says about a data directory, and whether it succeeds.
+fn token(data: &Path, arguments: &[&str]) -> (bool, String) {
+    let directory = ["--data-dir", data.to_str().expect("a UTF-8 path")];
+    let output = lockstep(["token"].iter().chain(arguments).chain(&directory));
+    let text = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.success(), String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gw05_tokens_are_listed_and_revoked_with_and_without_a_gateway() {
+    let (_place, data, config) = workplace();
+    let gateway = Gateway::start(&data, &["--config", &config]);
+    let (_, viewer) = token(&data, &["new", "--role=viewer", "--accounts=paper-a"]);
+    let (_, trader) = token(&data, &["new", "--role=operator", "--scopes=read,trade"]);
+    let listed = "operator-1\toperator\tread,trade,stop,approve,pair,signal,admin\t*\n\
+        viewer-2\tviewer\tread\tpaper-a\noperator-3\toperator\tread,trade\t*";
+    assert_eq!(token(&data, &["list"]), (true, listed.to_owned()));
+
+    let mut session = Client::connect(gateway.address(), &viewer).await.expect("a good token");
+    let mut other = Client::connect(gateway.address(), &trader).await.expect("a good token");
+    assert_eq!(token(&data, &["revoke", "viewer-2"]), (true, "viewer-2 has no token any more".to_owned()));
+    let Err(CallError::Lost(why)) = session.event(|_| false).await else { panic!("it is closed") };
+    assert!(why.contains("4403") && why.contains("REVOKED"), "{why}");
+    other.call("gateway.ping", json!({})).await.expect("nobody else is concerned");
+    let again = Client::connect(gateway.address(), &viewer).await.err().expect("the token is nobody's");
+    assert_eq!(again.code(), ("AUTH_INVALID", "TOKEN_UNKNOWN"));
+
+    assert!(gateway.terminate().await.success());
+    assert!(token(&data, &["revoke", "operator-3"]).0);
+    let (known, error) = token(&data, &["revoke", "operator-3"]);
+    assert!(!known && error.contains("`operator-3`") && error.contains("lockstep token list"), "{error}");
+    let gateway = Gateway::start(&data, &["--config", &config]);
+    assert!(Client::connect(gateway.address(), &trader).await.is_err(), "it is not known after a restart");
+    gateway.operator().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigusr2_ends_the_process_well_and_tells_clients_that_it_comes_back() {
+    let (_place, data, config) = workplace();
+    let gateway = Gateway::start(&data, &["--config", &config]);
+    let mut client = gateway.operator().await;
+    assert!(gateway.restart().await.success());
+    client.event(|event| event["payload"]["state"] == "draining").await.expect("it is told");
+    let Err(CallError::Lost(why)) = client.event(|_| false).await else { panic!("it is closed") };
+    assert!(why.contains("RESTART"), "{why}");
+}
+
+#[test]
+fn a_bind_beyond_the_loopback_interface_needs_to_be_called_insecure() {
+    let (_place, data, _) = workplace();
+    let data = data.to_str().expect("a UTF-8 path");
+    let output = lockstep(["serve", "--bind=0.0.0.0:0", "--log=error", "--data-dir", data]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("0.0.0.0:0") && error.contains("--insecure"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ use crate::{
     world::address,
 };
 use lockstep::{
+    gateway::Shutdown,
     node::{
         config::FileConfig,
         journal::JournalOptions,
@@ -47,7 +48,7 @@ pub struct Process {
 #[derive(Default)]
 struct Life {
     starts: u64,
-    shutdown: Option<oneshot::Sender<()>>,
+    shutdown: Option<oneshot::Sender<Shutdown>>,
     ended: Option<oneshot::Receiver<()>>,
     /// Why it ended although nobody asked it to, and where in the trace.
     refused: Vec<(usize, String)>,
@@ -101,7 +102,7 @@ impl Process {
         self.panics.clone().watch("gateway", TaskKind::Vital, serving).await;
     }
 
-    async fn serve(&self, start: u64, asked: oneshot::Receiver<()>) -> Result<(), String> {
+    async fn serve(&self, start: u64, asked: oneshot::Receiver<Shutdown>) -> Result<(), String> {
         let random = Draw::new(self.seed, &format!("gateway random {start}"));
         let mount = Arc::new(self.disk.mount());
         let runtime = SimRuntime::new(self.clock.clone(), random, self.disk.clone(), self.panics.clone());
@@ -150,7 +151,7 @@ impl Process {
             (life.shutdown.take(), life.ended.take())
         };
         if let Some(shutdown) = shutdown {
-            let _ = shutdown.send(()); // it may have failed before
+            let _ = shutdown.send(Shutdown::Stop); // it may have failed before
         }
         if let Some(ended) = ended {
             let _ = ended.await; // nor does it answer then

@@ -70,7 +70,7 @@ async fn live(seed: u64, options: ServeOptions, watch: Watch) -> Result<(), Stri
         _ = fatal.recv() => return Err(panics.all().join("; ")),
         _ = end.recv() => {}
     }
-    let _ = shutdown.send(()); // a gateway that has ended by itself says why below
+    let _ = shutdown.send(lockstep::gateway::Shutdown::Stop); // a gateway that has ended by itself says why below
     let result = result.await.unwrap_or_else(|_| Err(panics.all().join("; ")));
     handle.kill(node.id());
     madsim::time::sleep(DYING).await;

@@ -4,6 +4,7 @@ use super::{
     DataDirectory, INTEGRITY, USAGE, alarms::Alarms, fail, read_config, strategy::StrategyArguments,
 };
 use crate::{
+    gateway::Shutdown,
     node::{
         clock::Speed,
         config::FeedSpec,
@@ -106,7 +107,11 @@ async fn process(options: ServeOptions, command: &ServeCommand) -> Result<(), Bo
         probe: Arc::new(Alarms),
     };
     let (shutdown, stopping) = oneshot::channel();
-    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        restart: signal(SignalKind::user_defined2())?,
+    };
     rt.spawn("signals", TaskKind::Session, Box::pin(watch(Arc::clone(&rt), signals, shutdown)));
     let (ready, is_ready) = oneshot::channel();
     let socket_is_ours = Arc::new(AtomicBool::new(false));
@@ -123,22 +128,33 @@ async fn process(options: ServeOptions, command: &ServeCommand) -> Result<(), Bo
 
 /// The first signal drains. A later one ends the process at once: somebody has lost patience. Supervisors
 /// and shells signal the process and its group, so what comes with the first means the same.
-async fn watch(rt: Rt, mut signals: [Signal; 2], shutdown: oneshot::Sender<()>) {
-    next(&mut signals).await;
+async fn watch(rt: Rt, mut signals: Signals, shutdown: oneshot::Sender<Shutdown>) {
+    let first = signals.next().await;
     // a process that is on its way out anyway has dropped its end
-    let _ = shutdown.send(());
+    let _ = shutdown.send(first);
     rt.sleep(SAME_SIGNAL).await;
-    while timeout(&rt, Duration::ZERO, next(&mut signals)).await.is_some() {}
-    next(&mut signals).await;
+    while timeout(&rt, Duration::ZERO, signals.next()).await.is_some() {}
+    signals.next().await;
     tracing::warn!("a second signal: ending at once");
     std::process::exit(USAGE.into());
 }
 
-async fn next([terminate, interrupt]: &mut [Signal; 2]) {
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// SIGUSR2: a supervisor is about to start it anew.
+    restart: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Shutdown {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Shutdown::Stop,
+            _ = self.interrupt.recv() => Shutdown::Stop,
+            _ = self.restart.recv() => Shutdown::Restart,
+        }
     }
 }
 

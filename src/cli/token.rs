@@ -1,13 +1,13 @@
-//! `lockstep token new`: through the running gateway, or on the data directory when none runs.
+//! `lockstep token`: through the running gateway, or on the data directory when none runs.
 
 use super::{DataDirectory, USAGE, fail};
 use crate::{
     domain::id::AccountId,
     node::{
-        control::{self, ControlError, TokenRequest},
+        control::{self, ControlError, ControlRequest, TokenRequest},
         host::{PrivateFiles, TokioRuntime},
         runtime::Rt,
-        tokens::{Accounts, Role, Scope, TokenStore},
+        tokens::{Accounts, Role, Scope, TokenError, TokenStore},
     },
 };
 use std::{
@@ -22,6 +22,24 @@ use std::{
 pub(super) enum TokenCommand {
     /// Make a token and print it, this once
     New(NewToken),
+    /// Name everybody who has a token: name, role, scopes, accounts
+    List(ListTokens),
+    /// Take a token away and end its sessions
+    Revoke(RevokeToken),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ListTokens {
+    #[command(flatten)]
+    data_directory: DataDirectory,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RevokeToken {
+    #[command(flatten)]
+    data_directory: DataDirectory,
+    /// Whose, such as viewer-2
+    name: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,18 +58,53 @@ pub(super) struct NewToken {
 }
 
 pub(super) fn run(command: TokenCommand) -> ExitCode {
-    let TokenCommand::New(new) = command;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(format!("the runtime cannot start: {error}"), USAGE),
     };
-    match runtime.block_on(issue(&new)) {
-        Ok(token) => {
-            let _ = writeln!(io::stdout().lock(), "{token}");
+    let text = match command {
+        TokenCommand::New(new) => runtime.block_on(issue(&new)),
+        TokenCommand::List(list) => names(&list.data_directory.path),
+        TokenCommand::Revoke(revoke) => runtime.block_on(take_away(&revoke)),
+    };
+    match text {
+        Ok(text) => {
+            let _ = writeln!(io::stdout().lock(), "{text}");
             ExitCode::SUCCESS
         }
         Err(error) => fail(error, USAGE),
     }
+}
+
+fn open(directory: &Path) -> Result<TokenStore, TokenError> {
+    TokenStore::open(Arc::new(TokioRuntime::new()), Arc::new(PrivateFiles::new(directory)))
+}
+
+/// The file is replaced whole, so that it can be read beside a running gateway.
+fn names(directory: &Path) -> Result<String, Box<dyn Error>> {
+    let lines = open(directory)?.principals().into_iter().map(|principal| {
+        let scopes: Vec<_> = principal.scopes.iter().map(|scope| scope.name()).collect();
+        let accounts = match &principal.accounts {
+            Accounts::All => "*".to_owned(),
+            Accounts::Only(ids) => ids.iter().map(AccountId::as_str).collect::<Vec<_>>().join(","),
+        };
+        format!("{}\t{}\t{}\t{accounts}", principal.name, principal.role.name(), scopes.join(","))
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+async fn take_away(revoke: &RevokeToken) -> Result<String, Box<dyn Error>> {
+    let rt: Rt = Arc::new(TokioRuntime::new());
+    let directory: &Path = &revoke.data_directory.path;
+    let request = ControlRequest::RevokeToken(revoke.name.clone());
+    let name = match control::ask(&rt, directory, &request).await {
+        Err(ControlError::NoGateway) => {
+            open(directory)?.revoke(&revoke.name)?;
+            revoke.name.clone()
+        }
+        answered => answered?,
+    };
+    Ok(format!("{name} has no token any more"))
 }
 
 async fn issue(new: &NewToken) -> Result<String, Box<dyn Error>> {
@@ -64,11 +117,11 @@ async fn issue(new: &NewToken) -> Result<String, Box<dyn Error>> {
         scopes: new.scopes.iter().copied().collect(),
         accounts: accounts.into_iter().collect(),
     };
-    match control::ask(&rt, directory, &request).await {
+    match control::ask(&rt, directory, &ControlRequest::NewToken(request.clone())).await {
         Err(ControlError::NoGateway) => {}
         answered => return Ok(answered?),
     }
-    let store = TokenStore::open(rt, Arc::new(PrivateFiles::new(directory)))?;
+    let store = open(directory)?;
     let accounts = if request.accounts.is_empty() { Accounts::All } else { Accounts::Only(request.accounts) };
     Ok(store.issue(request.role, request.scopes, accounts)?)
 }

@@ -98,7 +98,8 @@ impl Engine {
         for (index, id) in touched.orders {
             if let Some(record) = self.accounts[index].orders.get(&id) {
                 let order = OrderView::new(&record.order, setup.instrument(record.order.instrument));
-                out.events.push(OrderUpdated { order }.into());
+                let placed = touched.placed.contains(&(index, id));
+                out.events.push(OrderUpdated { order, placed }.into());
             }
         }
         for (index, id) in touched.positions {

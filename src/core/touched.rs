@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Touched {
     pub orders: BTreeSet<(usize, OrderId)>,
+    /// Those among them that are new.
+    pub placed: BTreeSet<(usize, OrderId)>,
     pub positions: BTreeSet<(usize, PositionId)>,
     /// Positions that are no more, as they were last.
     pub closed: Vec<PositionView>,
@@ -18,6 +20,11 @@ pub(crate) struct Touched {
 impl Touched {
     pub(crate) fn order(&mut self, account: usize, id: OrderId) {
         self.orders.insert((account, id));
+    }
+
+    pub(crate) fn placed(&mut self, account: usize, id: OrderId) {
+        self.order(account, id);
+        self.placed.insert((account, id));
     }
 
     pub(crate) fn position(&mut self, account: usize, id: PositionId) {

@@ -6,6 +6,7 @@ use super::{
     frame::BadFrame,
     limits,
     session::{Close, Session},
+    visitors::Visit,
 };
 use crate::node::{
     hub::Release,
@@ -37,6 +38,7 @@ pub async fn serve<S>(
     gateway: Arc<Gateway>,
     address: String,
     place: Arc<Place>,
+    visit: Arc<Visit>,
     stream: S,
     mut kick: mpsc::Receiver<Close>,
 ) where
@@ -44,7 +46,7 @@ pub async fn serve<S>(
 {
     let rt = Arc::clone(&gateway.rt);
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config(&gateway))).await;
-    let mut session = Session::new(gateway, address, place);
+    let mut session = Session::new(gateway, address, place, visit);
     let end = contain(talk(&rt, &mut session, &mut socket, &mut kick)).await;
     if let End::Close(close) = end {
         say_goodbye(&rt, &mut session, &mut socket, close).await;
@@ -197,20 +199,22 @@ fn take_what_was_released(session: &mut Session) {
     }
 }
 
-/// When to ping, and when to give up.
+/// When to tick, to ping, and to give up.
 struct Clock {
     timer: crate::node::runtime::BoxFuture<()>,
     opened_ns: u64,
     heard_ns: u64,
     pinged_ns: u64,
+    ticked_ns: u64,
 }
 
 impl Clock {
     fn new(rt: &Rt, session: &Session) -> Self {
         let now_ns = rt.mono();
         let limits = &session.gateway.limits;
-        let first = limits.connect_timeout.min(limits.ping_interval);
-        Self { timer: rt.sleep(first), opened_ns: now_ns, heard_ns: now_ns, pinged_ns: now_ns }
+        let first = limits.connect_timeout.min(limits.ping_interval).min(limits.tick_interval);
+        let timer = rt.sleep(first);
+        Self { timer, opened_ns: now_ns, heard_ns: now_ns, pinged_ns: now_ns, ticked_ns: now_ns }
     }
 
     fn tick(&mut self, rt: &Rt, session: &mut Session) {
@@ -236,7 +240,12 @@ impl Clock {
                 session.close(Close::SLOW_CONSUMER);
             }
         }
+        if left(self.ticked_ns, limits.tick_interval) == 0 {
+            self.ticked_ns = now_ns;
+            session.tick();
+        }
         next_ns = next_ns.min(left(self.pinged_ns, limits.ping_interval));
+        next_ns = next_ns.min(left(self.ticked_ns, limits.tick_interval));
         self.timer = rt.sleep(Duration::from_nanos(next_ns.max(1_000_000)));
     }
 }

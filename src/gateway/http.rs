@@ -137,9 +137,12 @@ async fn upgrade(State(peer): State<Peer>, mut request: Request) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, "the gateway is shutting down\n").into_response();
     };
     let rt = Arc::clone(&peer.gateway.rt);
+    let visit = Arc::new(visit);
     let session = async move {
+        let Peer { gateway, address, place } = peer;
         if let Ok(upgraded) = upgrade.await {
-            connection::serve(peer.gateway, peer.address, peer.place, TokioIo::new(upgraded), kick).await;
+            let stream = TokioIo::new(upgraded);
+            connection::serve(gateway, address, place, Arc::clone(&visit), stream, kick).await;
         }
         drop(visit);
     };

@@ -1,5 +1,6 @@
 //! Every limit of the gateway in one place. A client is told them in `gateway.connect`'s `policy`.
 
+use super::rates::Refill;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
@@ -46,6 +47,12 @@ pub const FILTER_ENTRIES: usize = 256;
 pub const PAGE_ITEMS: (usize, usize) = (100, 500);
 /// Candles of one answer: default and greatest.
 pub const CANDLES: (usize, usize) = (500, 5_000);
+/// Events of one answer of the log: default and greatest.
+pub const LOG_EVENTS: (usize, usize) = (500, 1_000);
+/// Events of the log that one request looks at, whatever its filters let through.
+pub const LOG_SCAN: usize = 5_000;
+/// Event names of one filter of the log.
+pub const LOG_TYPES: usize = 64;
 /// Characters of a free text such as a reason or a client's name.
 pub const TEXT_CHARS: usize = 500;
 
@@ -63,9 +70,19 @@ pub struct Limits {
     pub unauthenticated_sockets_per_address: usize,
     /// Requests that may wait for their answer on one connection.
     pub requests_in_flight: usize,
-    /// What may wait in a connection's outbound queue.
+    /// Answers and critical events that may wait in a connection's outbound queue.
     pub outbound_frames: usize,
     pub outbound_bytes: usize,
+    /// What may wait of each class of other events.
+    pub outbound_feed_frames: usize,
+    pub outbound_feed_bytes: usize,
+    /// Requests of one connection: how many a second, and how many at once.
+    pub requests_per_second: u32,
+    pub requests_burst: u32,
+    /// Calls of one method by one principal, of the methods that change more than a trade.
+    pub control_writes_per_minute: u32,
+    /// `event.gateway.tick` is sent this often.
+    pub tick_interval: Duration,
     /// A WebSocket ping is sent this often.
     pub ping_interval: Duration,
     /// A peer that was silent for this long is dead.
@@ -83,6 +100,12 @@ impl Default for Limits {
             requests_in_flight: 64,
             outbound_frames: 8_192,
             outbound_bytes: 16 << 20,
+            outbound_feed_frames: 4_096,
+            outbound_feed_bytes: 4 << 20,
+            requests_per_second: 50,
+            requests_burst: 100,
+            control_writes_per_minute: 30,
+            tick_interval: Duration::from_secs(15),
             ping_interval: Duration::from_secs(20),
             dead_after: Duration::from_secs(60),
         }
@@ -100,15 +123,34 @@ pub struct Policy {
     pub max_requests_in_flight: usize,
     pub max_outbound_frames: usize,
     pub max_outbound_bytes: usize,
+    pub max_outbound_feed_frames: usize,
+    pub max_outbound_feed_bytes: usize,
+    pub requests_per_second: u32,
+    pub requests_burst: u32,
+    pub control_writes_per_minute: u32,
     pub max_subscriptions: usize,
     pub max_page_items: usize,
     pub max_candles: usize,
+    pub max_log_events: usize,
+    pub tick_interval_ms: u64,
     pub ping_interval_ms: u64,
     pub dead_after_ms: u64,
     pub command_timeout_ms: u64,
 }
 
 impl Limits {
+    /// The bucket of a connection's requests.
+    pub const fn requests(&self) -> Refill {
+        let (tokens, burst) = (self.requests_per_second, self.requests_burst);
+        Refill { tokens, period: Duration::from_secs(1), burst }
+    }
+
+    /// The bucket of one method's control writes.
+    pub const fn control_writes(&self) -> Refill {
+        let tokens = self.control_writes_per_minute;
+        Refill { tokens, period: Duration::from_secs(60), burst: tokens }
+    }
+
     /// What `gateway.connect` answers.
     pub fn policy(&self) -> Policy {
         Policy {
@@ -119,9 +161,16 @@ impl Limits {
             max_requests_in_flight: self.requests_in_flight,
             max_outbound_frames: self.outbound_frames,
             max_outbound_bytes: self.outbound_bytes,
+            max_outbound_feed_frames: self.outbound_feed_frames,
+            max_outbound_feed_bytes: self.outbound_feed_bytes,
+            requests_per_second: self.requests_per_second,
+            requests_burst: self.requests_burst,
+            control_writes_per_minute: self.control_writes_per_minute,
             max_subscriptions: SUBSCRIPTIONS,
             max_page_items: PAGE_ITEMS.1,
             max_candles: CANDLES.1,
+            max_log_events: LOG_EVENTS.1,
+            tick_interval_ms: millis(self.tick_interval),
             ping_interval_ms: millis(self.ping_interval),
             dead_after_ms: millis(self.dead_after),
             command_timeout_ms: millis(COMMAND_TIMEOUT),

@@ -15,6 +15,7 @@ mod limits;
 mod methods;
 mod origin;
 mod outbox;
+mod rates;
 mod registry;
 mod session;
 mod subscriptions;
@@ -25,6 +26,7 @@ mod wire;
 
 pub use limits::Limits;
 pub use origin::OriginError;
+pub use rates::Rate;
 pub use registry::{EventKind, Method, Registry, registry};
 
 use crate::node::{
@@ -48,6 +50,15 @@ pub struct GatewaySettings {
     pub limits: Limits,
 }
 
+/// What a planned end is for; clients are told by the close code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// 1001: whether and when it comes back is not known.
+    Stop,
+    /// 1012: it comes back at once.
+    Restart,
+}
+
 /// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
@@ -68,12 +79,13 @@ pub(crate) struct Gateway {
     allowlist: origin::Allowlist,
     guard: Arc<auth::Guard>,
     visitors: Arc<visitors::Visitors>,
+    control_writes: rates::ControlWrites,
     /// Names this run of the process.
     boot_id: String,
 }
 
 /// Serves connections until `shutdown` is sent or dropped; then every session has seen what was
-/// released and is closed with 1001.
+/// released and is closed with 1001, or with 1012 if the gateway is coming back.
 ///
 /// # Errors
 /// Only before it serves: a configured origin that is none.
@@ -83,9 +95,10 @@ pub async fn run(
     tokens: Arc<TokenStore>,
     settings: GatewaySettings,
     mut listener: Box<dyn Listener>,
-    mut shutdown: oneshot::Receiver<()>,
+    mut shutdown: oneshot::Receiver<Shutdown>,
 ) -> Result<(), GatewayError> {
     let address = listener.local_addr().map_err(GatewayError::Address)?;
+    let mut revoked = tokens.revocations();
     let gateway = Arc::new(Gateway {
         boot_id: random_id(&rt),
         rt: Arc::clone(&rt),
@@ -94,12 +107,17 @@ pub async fn run(
         allowlist: origin::Allowlist::new(&address, &settings.allowed_origins, &settings.allowed_hosts)?,
         guard: Arc::new(auth::Guard::new(&settings.limits)),
         visitors: Arc::default(),
+        control_writes: rates::ControlWrites::default(),
         limits: settings.limits,
     });
-    loop {
+    let ending = loop {
         tokio::select! {
             biased;
-            _ = &mut shutdown => break,
+            // dropped without a word: it ends all the same
+            ending = &mut shutdown => break ending.unwrap_or(Shutdown::Stop),
+            Some(()) = revoked.recv() => {
+                gateway.visitors.end_strangers(session::Close::REVOKED, |name| gateway.tokens.knows(name));
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => accept(&gateway, stream, address),
                 Err(error) => {
@@ -109,9 +127,12 @@ pub async fn run(
                 }
             },
         }
-    }
+    };
     drop(listener);
-    let mut all_left = gateway.visitors.end_all(session::Close::SHUTDOWN);
+    let mut all_left = gateway.visitors.end_all(match ending {
+        Shutdown::Stop => session::Close::SHUTDOWN,
+        Shutdown::Restart => session::Close::RESTART,
+    });
     if timeout(&rt, limits::SHUTDOWN_TIMEOUT, all_left.recv()).await.is_none() {
         tracing::warn!(sessions = gateway.visitors.count(), "sessions did not end in time");
     }

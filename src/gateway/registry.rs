@@ -5,7 +5,10 @@ use super::{
     context::Context,
     limits::KEY_CHARS,
     methods,
-    session::Session,
+    outbox::{GAP_EVENT, Gap},
+    rates::Rate,
+    session::{Session, TICK_EVENT, Tick},
+    subscriptions::{FEED_EVENT, FeedEventPayload},
     wire::{check_text, parse_params},
 };
 use crate::{
@@ -35,8 +38,10 @@ pub struct Method {
     pub scopes: &'static [Scope],
     /// Takes an `idempotencyKey`.
     pub keyed: bool,
-    /// Lowers risk: it has a reserve where others are refused for their number.
+    /// Lowers risk: it has a reserve where others are refused for their number or rate.
     pub control: bool,
+    /// Counts as a trade: the engine limits its rate per account.
+    per_account: bool,
     pub(super) handler: Handler,
     params: SchemaOf,
     result: SchemaOf,
@@ -105,6 +110,7 @@ impl Method {
             scopes,
             keyed: false,
             control: false,
+            per_account: false,
             handler,
             params: SchemaGenerator::subschema_for::<P>,
             result: SchemaGenerator::subschema_for::<R>,
@@ -123,6 +129,23 @@ impl Method {
     pub(super) const fn control(mut self) -> Self {
         self.control = true;
         self
+    }
+
+    /// The method is limited per account, by the engine.
+    #[must_use]
+    pub(super) const fn per_account(mut self) -> Self {
+        self.per_account = true;
+        self
+    }
+
+    /// How its calls are limited. A write about which nothing is said counts as a control write.
+    pub const fn rate(&self) -> Rate {
+        match self {
+            Self { control: true, .. } => Rate::Reserved,
+            Self { per_account: true, .. } => Rate::Account,
+            Self { keyed: true, .. } => Rate::ControlWrites,
+            _ => Rate::Requests,
+        }
     }
 
     /// The idempotency key among the parameters of a method that takes one.
@@ -211,6 +234,7 @@ impl Registry {
                     "scopes": method.scopes,
                     "idempotent": method.keyed,
                     "control": method.control,
+                    "rate": method.rate(),
                     "params": keyed_schema(method, (method.params)(&mut taken)),
                     "result": (method.result)(&mut given),
                 });
@@ -270,12 +294,13 @@ fn events() -> Vec<EventKind> {
         SchemaGenerator::subschema_for::<AccountStatusChanged>,
         SchemaGenerator::subschema_for::<GatewayStatusChanged>,
     ];
-    let feed = EventKind {
-        name: super::subscriptions::FEED_EVENT,
-        critical: false,
-        payload: SchemaGenerator::subschema_for::<super::subscriptions::FeedEventPayload>,
-    };
     let critical =
         Event::NAMES.iter().zip(critical).map(|(name, payload)| EventKind { name, critical: true, payload });
-    critical.chain([feed]).collect()
+    let others: [(_, SchemaOf); 3] = [
+        (FEED_EVENT, SchemaGenerator::subschema_for::<FeedEventPayload>),
+        (GAP_EVENT, SchemaGenerator::subschema_for::<Gap>),
+        (TICK_EVENT, SchemaGenerator::subschema_for::<Tick>),
+    ];
+    let others = others.map(|(name, payload)| EventKind { name, critical: false, payload });
+    critical.chain(others).collect()
 }

@@ -8,12 +8,17 @@ use super::{
     frame::{self, BadFrame, Request},
     ids::RequestIds,
     limits::{self, Window},
-    outbox::{Full, Outbox, Outgoing},
+    outbox::{Class, Full, Outbox, Outgoing, Room},
+    rates::{self, Bucket, Rate},
     registry::{Answer, Handler, Method, registry},
     subscriptions::Subscriptions,
+    visitors::Visit,
 };
 use crate::{
-    domain::message::{ErrorCode, Refusal},
+    domain::{
+        message::{ErrorCode, Refusal},
+        time::UnixNanos,
+    },
     node::{
         hub::Release,
         journal::{Cursor, StoredEvent},
@@ -21,6 +26,8 @@ use crate::{
     },
 };
 use futures_util::stream::FuturesUnordered;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc};
 use tokio::sync::mpsc;
 
@@ -35,6 +42,7 @@ pub struct Close {
 
 impl Close {
     pub const SHUTDOWN: Self = Self { code: 1001, reason: "SHUTDOWN", drain: true };
+    pub const RESTART: Self = Self { code: 1012, reason: "RESTART", drain: true };
     pub const BAD_FRAMES: Self = Self { code: 1008, reason: "TOO_MANY_BAD_FRAMES", drain: true };
     pub const SLOW_CONSUMER: Self = Self { code: 1008, reason: "SLOW_CONSUMER", drain: false };
     pub const SILENT: Self = Self { code: 1008, reason: "PING_TIMEOUT", drain: false };
@@ -43,8 +51,20 @@ impl Close {
     pub const PROTOCOL: Self = Self { code: 1002, reason: "WEBSOCKET_PROTOCOL", drain: true };
     pub const INTERNAL: Self = Self { code: 1011, reason: "INTERNAL_ERROR", drain: false };
     pub const AUTH_FAILED: Self = Self { code: 4401, reason: "AUTH_FAILED", drain: true };
+    pub const REVOKED: Self = Self { code: 4403, reason: "REVOKED", drain: false };
     pub const CONNECT_TIMEOUT: Self = Self { code: 4408, reason: "CONNECT_TIMEOUT", drain: true };
     pub const PROTOCOL_MISMATCH: Self = Self { code: 4409, reason: "PROTOCOL_MISMATCH", drain: true };
+}
+
+/// The event that is sent even when nothing happens.
+pub const TICK_EVENT: &str = "event.gateway.tick";
+
+/// The payload of `event.gateway.tick`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Tick {
+    pub ts: UnixNanos,
+    /// The newest critical event. What this session may see of the log up to it may still be on its way.
+    pub head: Cursor,
 }
 
 /// A request's answer, and which request it was.
@@ -68,8 +88,10 @@ pub struct Session {
     pub closing: Option<Close>,
     pub connected: Option<Connected>,
     place: Option<Arc<Place>>,
+    visit: Arc<Visit>,
     ids: RequestIds,
     bad_frames: Window,
+    requests: Bucket,
 }
 
 /// What a session knows once `gateway.connect` succeeded.
@@ -85,17 +107,22 @@ pub struct Connected {
 
 impl Session {
     /// A session that has not connected. `place` is given back when it has.
-    pub fn new(gateway: Arc<Gateway>, address: String, place: Arc<Place>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, address: String, place: Arc<Place>, visit: Arc<Visit>) -> Self {
         let limits = &gateway.limits;
         Self {
-            outbox: Outbox::new(limits.outbound_frames, limits.outbound_bytes),
+            outbox: Outbox::new(
+                Room { frames: limits.outbound_frames, bytes: limits.outbound_bytes },
+                Room { frames: limits.outbound_feed_frames, bytes: limits.outbound_feed_bytes },
+            ),
             in_flight: InFlight::new(),
             catch_up: None,
             closing: None,
             connected: None,
             place: Some(place),
+            visit,
             ids: RequestIds::default(),
             bad_frames: Window::default(),
+            requests: Bucket::new(limits.requests(), gateway.rt.mono()),
             gateway,
             address,
         }
@@ -115,6 +142,11 @@ impl Session {
 
     /// Takes in a frame that is no request.
     pub fn bad_frame(&mut self, bad: &BadFrame) {
+        if !bad.counts
+            && let Err(refusal) = self.check_rate(None)
+        {
+            return self.queue(|outbox| outbox.answer(frame::refusal(bad.id.as_deref(), &refusal)));
+        }
         self.queue(|outbox| outbox.answer(frame::refusal(bad.id.as_deref(), &bad.refusal)));
         let now_ns = self.gateway.rt.mono();
         if bad.counts && self.bad_frames.hit(now_ns, limits::BAD_FRAME_WINDOW, limits::BAD_FRAMES) {
@@ -124,6 +156,8 @@ impl Session {
 
     fn request(&mut self, request: Request) {
         if !self.ids.begin(&request.id) {
+            // it counts, and is not told so: the request that has this id may still be at work
+            let _ = self.requests.take(self.gateway.rt.mono());
             let refusal = Refusal::new(
                 ErrorCode::Conflict,
                 "DUPLICATE_REQUEST_ID",
@@ -143,6 +177,7 @@ impl Session {
 
     fn dispatch(&mut self, request: &Request) -> Result<Dispatched, Refusal> {
         let method = registry().method(&request.method);
+        self.check_rate(method)?;
         let Some(connected) = &self.connected else {
             return match method {
                 Some(Method { scopes: [], handler: Handler::Session(run), .. }) => {
@@ -168,6 +203,10 @@ impl Session {
             .with("retryAfterMs", 50)
             .with("outcome", "not_started"));
         }
+        if method.rate() == Rate::ControlWrites {
+            let (principal, now_ns) = (&connected.principal.name, self.gateway.rt.mono());
+            self.gateway.control_writes.take(&self.gateway.limits, method.name, principal, now_ns)?;
+        }
         match &method.handler {
             Handler::Session(run) => Ok(Dispatched::Answered(run(self, &request.params))),
             Handler::Detached(run) => {
@@ -182,16 +221,27 @@ impl Session {
         }
     }
 
+    /// Counts a request. What lowers risk is not counted, if this principal may do it.
+    fn check_rate(&mut self, method: Option<&Method>) -> Result<(), Refusal> {
+        let is_reserved = |method: &Method, connected: &Connected| {
+            method.rate() == Rate::Reserved && may(method, &connected.principal)
+        };
+        if method
+            .zip(self.connected.as_ref())
+            .is_some_and(|(method, connected)| is_reserved(method, connected))
+        {
+            return Ok(());
+        }
+        let per_second = self.gateway.limits.requests_per_second;
+        self.requests.take(self.gateway.rt.mono()).map_err(|wait_ns| {
+            let rule = format!("a connection may send {per_second} requests a second");
+            rates::over("REQUEST_RATE", &rule, wait_ns)
+        })
+    }
+
     /// Queues a request's answer.
     pub fn answered(&mut self, (id, answer): Answered) {
-        let text = match answer {
-            Ok(payload) => {
-                let text = frame::response(&id, &payload);
-                if text.len() <= self.gateway.limits.frame_bytes { Ok(text) } else { Err(too_large()) }
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let text = text.unwrap_or_else(|refusal| frame::refusal(Some(&id), &refusal));
+        let text = framed(&id, answer, self.gateway.limits.frame_bytes);
         self.ids.end(id);
         self.queue(|outbox| outbox.answer(text));
     }
@@ -206,6 +256,11 @@ impl Session {
         head: u64,
     ) {
         assert!(self.connected.is_none(), "a session connects once");
+        self.visit.identify(&principal.name);
+        // from here on a revocation finds this session; one that came before is found here
+        if !self.gateway.tokens.knows(&principal.name) {
+            self.close(Close::REVOKED);
+        }
         self.place = None;
         self.connected = Some(Connected {
             principal: Arc::new(principal),
@@ -227,10 +282,7 @@ impl Session {
         let Some(release) = release else { return self.close(Close::SLOW_CONSUMER) };
         let Some(connected) = &mut self.connected else { return };
         let instruments = self.gateway.handle.instruments();
-        let market = connected.subscriptions.market(release, &instruments, &mut self.outbox);
-        if market.is_err() {
-            return self.close(Close::SLOW_CONSUMER);
-        }
+        connected.subscriptions.market(release, &instruments, &mut self.outbox);
         let (Some(first), Some(last)) = (release.events.first(), release.events.last()) else { return };
         let gapless = connected.delivered == connected.known && first.number <= connected.delivered + 1;
         connected.known = connected.known.max(last.number);
@@ -244,8 +296,8 @@ impl Session {
         let Some(connected) = &self.connected else { return };
         if connected.delivered < connected.known && self.catch_up.is_none() && !self.outbox.is_crowded() {
             let (handle, after) = (self.gateway.handle.clone(), connected.delivered);
-            self.catch_up =
-                Some(Box::pin(async move { handle.events_after(after, limits::CATCH_UP_PAGE).await }));
+            let page = limits::CATCH_UP_PAGE.min(self.gateway.limits.outbound_frames);
+            self.catch_up = Some(Box::pin(async move { handle.events_after(after, page).await }));
         }
     }
 
@@ -254,7 +306,15 @@ impl Session {
         self.catch_up = None;
         let next = self.cursor().offset + 1;
         match page {
-            Ok(events) if events.first().is_some_and(|first| first.number == next) => self.deliver(&events),
+            Ok(events) if events.first().is_some_and(|first| first.number == next) => {
+                for event in &events {
+                    // at the socket's pace: what has no room now is read again when there is
+                    if self.outbox.is_crowded() {
+                        break;
+                    }
+                    self.deliver(std::slice::from_ref(event));
+                }
+            }
             // unreadable, or gone from the log: the client learns what holds when it resumes
             _ => self.close(Close::INTERNAL),
         }
@@ -277,16 +337,25 @@ impl Session {
                 cursor: Some(frame::encode(&Cursor { epoch, offset: event.number })),
                 payload: super::visibility::payload(event, &connected.principal),
             };
-            let told = self
-                .outbox
-                .event(outgoing)
-                .and_then(|()| connected.subscriptions.account(epoch, event, &mut self.outbox));
-            if told.is_err() {
+            if self.outbox.critical(outgoing).is_err() {
                 return self.close(Close::SLOW_CONSUMER);
             }
+            connected.subscriptions.account(epoch, event, &mut self.outbox);
         }
         let delivered = connected.delivered;
         connected.known = connected.known.max(delivered);
+    }
+
+    /// Tells the time and how far the log goes.
+    pub fn tick(&mut self) {
+        if self.connected.is_none() {
+            return;
+        }
+        let handle = &self.gateway.handle;
+        let tick = Tick { ts: handle.now(), head: handle.status().head };
+        let payload = frame::encode(&tick).into();
+        let event = Outgoing { name: TICK_EVENT.into(), ts: tick.ts, cursor: None, payload };
+        self.outbox.newest(Class::State, TICK_EVENT.into(), 0, event);
     }
 
     /// Ends the connection; the first reason counts.
@@ -306,8 +375,12 @@ enum Dispatched {
     Started(super::registry::Pending),
 }
 
+fn may(method: &Method, principal: &Principal) -> bool {
+    method.scopes.is_empty() || method.scopes.iter().any(|scope| principal.scopes.contains(scope))
+}
+
 fn check_rights(method: &Method, principal: &Principal) -> Result<(), Refusal> {
-    if method.scopes.is_empty() || method.scopes.iter().any(|scope| principal.scopes.contains(scope)) {
+    if may(method, principal) {
         return Ok(());
     }
     let needed: BTreeSet<_> = method.scopes.iter().map(|scope| scope.name()).collect();
@@ -327,6 +400,36 @@ fn unknown_method(name: &str) -> Refusal {
     Refusal::new(ErrorCode::NotFound, "UNKNOWN_METHOD", format!("there is no method `{shown}`"))
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(ErrorCode::InternalError, "RESULT_TOO_LARGE", "the answer is larger than a frame may be")
+/// An answer's text, which is never longer than a frame may be.
+fn framed(id: &str, answer: Answer, frame_bytes: usize) -> String {
+    let refusal = match answer {
+        Ok(payload) => {
+            let text = frame::response(id, &payload);
+            if text.len() <= frame_bytes {
+                return text;
+            }
+            Refusal::new(
+                ErrorCode::InternalError,
+                "RESULT_TOO_LARGE",
+                "the answer is larger than a frame may be: ask for less",
+            )
+        }
+        Err(refusal) => refusal,
+    };
+    frame::refusal(Some(id), &refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn an_answer_is_never_larger_than_a_frame() {
+        let answer = || Ok(RawValue::from_string(format!("\"{}\"", "x".repeat(1_000))).expect("JSON"));
+        let whole = framed("1", answer(), 1 << 20);
+        assert_eq!(framed("1", answer(), whole.len()), whole);
+        let refused = framed("1", answer(), whole.len() - 1);
+        assert!(refused.contains("RESULT_TOO_LARGE") && refused.contains("\"id\":\"1\""), "{refused}");
+    }
 }

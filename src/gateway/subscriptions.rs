@@ -3,7 +3,7 @@
 
 use super::{
     limits,
-    outbox::{Full, Outbox, Outgoing},
+    outbox::{Class, Outbox, Outgoing},
     view::{CandleView, SessionView, TickView},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         id::{AccountId, Symbol},
         instrument::Instrument,
         market::Timeframe,
-        message::{FeedEvent, TradeCanceled, TradeClosed, TradeExecuted},
+        message::{FeedEvent, OrderUpdated, TradeCanceled, TradeClosed, TradeExecuted},
         time::UnixNanos,
     },
     node::{
@@ -54,6 +54,7 @@ topics! {
     CandleClosed = "market.candle.closed", timeframe;
     SessionOpen = "market.session.open";
     SessionClose = "market.session.close";
+    OrderPlaced = "account.order.placed", account;
     OrderFilled = "account.order.filled", account;
     OrderCanceled = "account.order.canceled", account;
     PositionOpened = "account.position.opened", account;
@@ -79,7 +80,7 @@ pub struct FeedEventPayload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_id: Option<AccountId>,
     pub partition_key: Arc<str>,
-    /// From 1, contiguous per subscription and partition.
+    /// From 1, contiguous per subscription and partition; an event that was dropped leaves its number out.
     pub sequence: u64,
     #[schemars(with = "serde_json::Value")]
     pub payload: Arc<RawValue>,
@@ -144,8 +145,8 @@ struct About<'a> {
     symbol: &'a Symbol,
     timeframe: Option<Timeframe>,
     account: Option<&'a AccountId>,
-    /// Only the newest of this generation counts: of a candle, for one.
-    newest: Option<i64>,
+    /// Only the newest of this generation counts: of a candle, for one. `None`: each counts.
+    newest: Option<(Class, i64)>,
 }
 
 impl Subscriptions {
@@ -167,17 +168,12 @@ impl Subscriptions {
     }
 
     /// Tells the market data of a release.
-    pub fn market(
-        &mut self,
-        release: &Release,
-        instruments: &[Instrument],
-        outbox: &mut Outbox,
-    ) -> Result<(), Full> {
+    pub fn market(&mut self, release: &Release, instruments: &[Instrument], outbox: &mut Outbox) {
         if self.by_id.is_empty() {
-            return Ok(());
+            return;
         }
         for (index, event) in release.feed.iter().enumerate() {
-            self.feed_event(event, (release.journal_offset, index), instruments, outbox)?;
+            self.feed_event(event, (release.journal_offset, index), instruments, outbox);
         }
         for (id, candles) in &release.partials {
             let Some(instrument) = instruments.get(id.index()) else { continue };
@@ -195,12 +191,11 @@ impl Subscriptions {
                     symbol: &instrument.symbol,
                     timeframe: Some(timeframe),
                     account: None,
-                    newest: Some(candle.ts.0),
+                    newest: Some((Class::State, candle.ts.0)),
                 };
-                self.tell(&about, outbox, || raw(&CandleView::new(candle, instrument, false)))?;
+                self.tell(&about, outbox, || raw(&CandleView::new(candle, instrument, false)));
             }
         }
-        Ok(())
     }
 
     fn feed_event(
@@ -209,13 +204,13 @@ impl Subscriptions {
         (offset, index): (u64, usize),
         instruments: &[Instrument],
         outbox: &mut Outbox,
-    ) -> Result<(), Full> {
+    ) {
         let (FeedEvent::Tick { instrument, .. }
         | FeedEvent::CandleClosed { instrument, .. }
         | FeedEvent::Session { instrument, .. }) = *event;
-        let Some(instrument) = instruments.get(instrument.index()) else { return Ok(()) };
+        let Some(instrument) = instruments.get(instrument.index()) else { return };
         let symbol = &instrument.symbol;
-        let about = |topic, event_id: String, ts, timeframe, newest: Option<i64>| About {
+        let about = |topic, event_id: String, ts, timeframe, newest| About {
             topic,
             event_id: event_id.into(),
             ts,
@@ -226,29 +221,30 @@ impl Subscriptions {
         };
         match *event {
             FeedEvent::Tick { ts, quote, .. } => {
-                let about = about(On::Tick, format!("tick.{symbol}.{offset}.{index}"), ts, None, Some(0));
-                self.tell(&about, outbox, || raw(&TickView::new(ts, quote, instrument)))
+                let id = format!("tick.{symbol}.{offset}.{index}");
+                let about = about(On::Tick, id, ts, None, Some((Class::Ticks, 0)));
+                self.tell(&about, outbox, || raw(&TickView::new(ts, quote, instrument)));
             }
             FeedEvent::CandleClosed { timeframe, candle, .. } => {
                 let id = format!("candle.{symbol}.{timeframe}.{}", candle.ts.0);
                 let ts = candle.ts.plus(timeframe.len_ns());
                 let about = about(On::CandleClosed, id, ts, Some(timeframe), None);
-                self.tell(&about, outbox, || raw(&CandleView::new(&candle, instrument, true)))
+                self.tell(&about, outbox, || raw(&CandleView::new(&candle, instrument, true)));
             }
             FeedEvent::Session { ts, open, .. } => {
                 let topic = if open { On::SessionOpen } else { On::SessionClose };
                 let about = about(topic, format!("session.{symbol}.{}", ts.0), ts, None, None);
-                self.tell(&about, outbox, || raw(&SessionView { symbol: symbol.clone(), open, ts }))
+                self.tell(&about, outbox, || raw(&SessionView { symbol: symbol.clone(), open, ts }));
             }
         }
     }
 
     /// Tells what a critical event means to subscribers of account topics.
-    pub fn account(&mut self, epoch: Epoch, event: &StoredEvent, outbox: &mut Outbox) -> Result<(), Full> {
+    pub fn account(&mut self, epoch: Epoch, event: &StoredEvent, outbox: &mut Outbox) {
         let concerned = TOPICS.iter().enumerate().filter(|(_, t)| t.account).map(|(index, _)| index);
         let concerned: Vec<_> = concerned.collect();
         if !self.by_id.values().any(|s| s.filter.topics.iter().any(|t| concerned.contains(t))) {
-            return Ok(());
+            return;
         }
         let (symbol, topics) = match &*event.name {
             "event.trade.executed" => match serde_json::from_str::<TradeExecuted>(&event.payload) {
@@ -263,19 +259,23 @@ impl Subscriptions {
                     ];
                     (trade.symbol, topics)
                 }
-                Err(_) => return Ok(()),
+                Err(_) => return,
+            },
+            "event.order.updated" => match serde_json::from_str::<OrderUpdated>(&event.payload) {
+                Ok(updated) if updated.placed => (updated.order.symbol, [Some(On::OrderPlaced), None, None]),
+                _ => return,
             },
             "event.trade.canceled" => match serde_json::from_str::<TradeCanceled>(&event.payload) {
                 Ok(canceled) => (canceled.order.symbol, [Some(On::OrderCanceled), None, None]),
-                Err(_) => return Ok(()),
+                Err(_) => return,
             },
             "event.trade.closed" => match serde_json::from_str::<TradeClosed>(&event.payload) {
                 Ok(closed) if closed.position.volume.is_zero() => {
                     (closed.position.symbol, [Some(On::PositionClosed), None, None])
                 }
-                _ => return Ok(()),
+                _ => return,
             },
-            _ => return Ok(()),
+            _ => return,
         };
         for topic in topics.into_iter().flatten() {
             let about = About {
@@ -289,44 +289,34 @@ impl Subscriptions {
             };
             self.tell(&about, outbox, || {
                 RawValue::from_string(event.payload.to_string()).expect("stored payloads are JSON").into()
-            })?;
+            });
         }
-        Ok(())
     }
 
-    fn tell(
-        &mut self,
-        about: &About<'_>,
-        outbox: &mut Outbox,
-        payload: impl Fn() -> Arc<RawValue>,
-    ) -> Result<(), Full> {
+    fn tell(&mut self, about: &About<'_>, outbox: &mut Outbox, payload: impl Fn() -> Arc<RawValue>) {
         let mut made = None;
         for (number, subscription) in &mut self.by_id {
             if subscription.filter.wants(about) {
                 let payload = Arc::clone(made.get_or_insert_with(&payload));
-                subscription.tell(*number, about, payload, outbox)?;
+                subscription.tell(*number, about, payload, outbox);
             }
         }
-        Ok(())
     }
 }
 
 impl Subscription {
-    fn tell(
-        &mut self,
-        number: u64,
-        about: &About<'_>,
-        payload: Arc<RawValue>,
-        outbox: &mut Outbox,
-    ) -> Result<(), Full> {
+    fn tell(&mut self, number: u64, about: &About<'_>, payload: Arc<RawValue>, outbox: &mut Outbox) {
         let topic = TOPICS[about.topic as usize].name;
         let partition: Arc<str> = match (about.account, about.timeframe) {
             (Some(account), _) => account.as_str().into(),
             (None, Some(timeframe)) => format!("{}:{timeframe}", about.symbol).into(),
             (None, None) => about.symbol.as_str().into(),
         };
-        let key = about.newest.map(|generation| format!("{number} {topic} {partition} {generation}"));
-        let waiting = key.as_deref().and_then(|key| outbox.waiting_sequence(key));
+        let newest = about.newest.map(|(class, generation)| {
+            let key = format!("{number} {topic} {partition} {generation}");
+            (class, key)
+        });
+        let waiting = newest.as_ref().and_then(|(_, key)| outbox.waiting_sequence(key));
         let sequence = waiting.unwrap_or_else(|| {
             let last = self.sequences.entry(Arc::clone(&partition)).or_default();
             *last += 1;
@@ -351,9 +341,9 @@ impl Subscription {
             cursor: None,
             payload: super::frame::encode(&body).into(),
         };
-        match key {
-            Some(key) => outbox.newest(key, sequence, event),
-            None => outbox.event(event),
+        match newest {
+            Some((class, key)) => outbox.newest(class, key, sequence, event),
+            None => outbox.feed(event),
         }
     }
 }
@@ -365,6 +355,7 @@ fn raw(value: &impl Serialize) -> Arc<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::outbox::Room;
 
     fn check(pattern: &str, names: &[&str]) {
         let found: Vec<_> = matching(pattern).into_iter().map(|index| TOPICS[index].name).collect();
@@ -419,14 +410,15 @@ mod tests {
 
     #[test]
     fn sequences_are_contiguous_per_partition_though_ticks_are_replaced() {
-        let mut outbox = Outbox::new(100, 1 << 20);
+        let room = Room { frames: 100, bytes: 1 << 20 };
+        let mut outbox = Outbox::new(room, room);
         let mut subscription = Subscription {
             filter: Filter { topics: matching("*"), ..Filter::default() },
             sequences: BTreeMap::new(),
             _ticks: None,
         };
         let btc = Symbol::new("BTCUSD").expect("a symbol");
-        let mut tell = |topic, newest: Option<i64>, outbox: &mut Outbox| {
+        let mut tell = |topic, newest, outbox: &mut Outbox| {
             let about = About {
                 topic,
                 event_id: "id".into(),
@@ -436,11 +428,11 @@ mod tests {
                 account: None,
                 newest,
             };
-            subscription.tell(7, &about, raw(&1), outbox).expect("room");
+            subscription.tell(7, &about, raw(&1), outbox);
         };
-        tell(On::Tick, Some(0), &mut outbox);
+        tell(On::Tick, Some((Class::Ticks, 0)), &mut outbox);
         tell(On::SessionOpen, None, &mut outbox);
-        tell(On::Tick, Some(0), &mut outbox);
+        tell(On::Tick, Some((Class::Ticks, 0)), &mut outbox);
         assert_eq!(outbox.waiting_sequence("7 market.price.tick BTCUSD 0"), Some(1));
         tell(On::SessionClose, None, &mut outbox);
         assert_eq!(subscription.sequences.values().copied().collect::<Vec<_>>(), [3]);

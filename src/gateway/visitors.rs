@@ -16,9 +16,16 @@ pub struct Visitors {
 #[derive(Debug, Default)]
 struct State {
     entered: u64,
-    kicks: BTreeMap<u64, mpsc::Sender<Close>>,
+    present: BTreeMap<u64, Visitor>,
     leaving: Option<mpsc::Sender<()>>,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Visitor {
+    kick: mpsc::Sender<Close>,
+    /// Whose session it is, once that is known.
+    principal: Option<String>,
 }
 
 /// One session's presence. Dropping it means that it has left.
@@ -42,13 +49,13 @@ impl Visitors {
         let (kick, kicked) = mpsc::channel(1);
         state.entered += 1;
         let number = state.entered;
-        state.kicks.insert(number, kick);
+        state.present.insert(number, Visitor { kick, principal: None });
         Some((Visit { visitors: Arc::clone(self), number }, kicked))
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.state().kicks.len()
+        self.state().present.len()
     }
 
     /// Ends all sessions and lets none begin. The receiver is told when the last one has left.
@@ -56,20 +63,38 @@ impl Visitors {
         let (left, all_left) = mpsc::channel(1);
         let mut state = self.state();
         state.closed = true;
-        for kick in state.kicks.values() {
+        for visitor in state.present.values() {
             // a session that is being ended already needs no second word
-            let _ = kick.try_send(close);
+            let _ = visitor.kick.try_send(close);
         }
-        state.leaving = (!state.kicks.is_empty()).then_some(left);
+        state.leaving = (!state.present.is_empty()).then_some(left);
         all_left
+    }
+
+    /// Ends the sessions of principals that have lost their rights.
+    pub fn end_strangers(&self, close: Close, is_known: impl Fn(&str) -> bool) {
+        for visitor in self.state().present.values() {
+            if visitor.principal.as_deref().is_some_and(|name| !is_known(name)) {
+                let _ = visitor.kick.try_send(close);
+            }
+        }
+    }
+}
+
+impl Visit {
+    /// Says whose session it is.
+    pub fn identify(&self, principal: &str) {
+        if let Some(visitor) = self.visitors.state().present.get_mut(&self.number) {
+            visitor.principal = Some(principal.to_owned());
+        }
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
         let mut state = self.visitors.state();
-        state.kicks.remove(&self.number);
-        if state.kicks.is_empty() {
+        state.present.remove(&self.number);
+        if state.present.is_empty() {
             // dropping the sender is the word
             state.leaving = None;
         }
@@ -92,5 +117,21 @@ mod tests {
         assert_eq!(all_left.try_recv(), Err(mpsc::error::TryRecvError::Empty));
         drop(second);
         assert_eq!(all_left.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+    }
+
+    #[test]
+    fn gw05_whoever_lost_their_rights_is_ended_and_nobody_else() {
+        let visitors = Arc::new(Visitors::default());
+        let mut enter = |name: Option<&str>| {
+            let (visit, kicked) = visitors.enter().expect("open");
+            if let Some(name) = name {
+                visit.identify(name);
+            }
+            (visit, kicked)
+        };
+        let mut sessions = [Some("operator-1"), Some("operator-2"), Some("operator-2"), None].map(&mut enter);
+        visitors.end_strangers(Close::REVOKED, |name| name != "operator-2");
+        let ended = sessions.each_mut().map(|(_, kicked)| kicked.try_recv().ok());
+        assert_eq!(ended, [None, Some(Close::REVOKED), Some(Close::REVOKED), None]);
     }
 }

@@ -1,5 +1,5 @@
-//! The control socket in the data directory: whoever may open it, the owner, may make tokens while the
-//! gateway runs. One line of JSON in, one line out. Needs tokio and a file system; the simulator does
+//! The control socket in the data directory: whoever may open it, the owner, may make and revoke tokens
+//! while the gateway runs. One line of JSON in, one line out. Needs tokio and a file system; the simulator does
 //! without.
 
 use super::{
@@ -28,6 +28,15 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(5);
 /// The pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What can be asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlRequest {
+    NewToken(TokenRequest),
+    /// Ends the rights of the principal of this name, and its sessions.
+    RevokeToken(String),
+}
+
 /// Asks for a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,10 +53,11 @@ pub struct TokenRequest {
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Token(String),
+    Revoked(String),
     Error(String),
 }
 
-/// Why there is no token.
+/// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// No gateway runs on this directory.
@@ -90,11 +100,12 @@ pub fn remove(directory: &Path) {
     let _ = fs::remove_file(path(directory));
 }
 
-/// Asks the gateway that runs on this directory for a token.
+/// Asks the gateway that runs on this directory: for a token, or to revoke the one of the name that is
+/// returned.
 ///
 /// # Errors
 /// `NoGateway` if there is none.
-pub async fn ask(rt: &Rt, directory: &Path, request: &TokenRequest) -> Result<String, ControlError> {
+pub async fn ask(rt: &Rt, directory: &Path, request: &ControlRequest) -> Result<String, ControlError> {
     let stream = match UnixStream::connect(path(directory)).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
@@ -109,7 +120,7 @@ pub async fn ask(rt: &Rt, directory: &Path, request: &TokenRequest) -> Result<St
     };
     match timeout(rt, EXCHANGE_LIMIT, exchange).await {
         Some(answer) => match answer? {
-            Answer::Token(token) => Ok(token),
+            Answer::Token(text) | Answer::Revoked(text) => Ok(text),
             Answer::Error(message) => Err(ControlError::Refused(message)),
         },
         None => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
@@ -118,14 +129,18 @@ pub async fn ask(rt: &Rt, directory: &Path, request: &TokenRequest) -> Result<St
 
 async fn answer(stream: UnixStream, tokens: &TokenStore) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    let answer = match read::<TokenRequest>(&mut stream).await {
-        Ok(TokenRequest { role, scopes, accounts }) => {
+    let answer = match read::<ControlRequest>(&mut stream).await {
+        Ok(ControlRequest::NewToken(TokenRequest { role, scopes, accounts })) => {
             let accounts = if accounts.is_empty() { Accounts::All } else { Accounts::Only(accounts) };
             match tokens.issue(role, scopes, accounts) {
                 Ok(token) => Answer::Token(token),
                 Err(error) => Answer::Error(error.to_string()),
             }
         }
+        Ok(ControlRequest::RevokeToken(name)) => match tokens.revoke(&name) {
+            Ok(()) => Answer::Revoked(name),
+            Err(error) => Answer::Error(error.to_string()),
+        },
         Err(error) => Answer::Error(error.to_string()),
     };
     stream.write_all(&line(&answer)?).await

@@ -2,7 +2,7 @@
 
 use super::journal::{Cursor, JournalReader};
 use crate::{
-    domain::{instrument::Instrument, time::UnixNanos},
+    domain::{id::Symbol, instrument::Instrument, time::UnixNanos},
     machine::Hash,
 };
 use serde_json::{Map, Value};
@@ -88,9 +88,24 @@ pub struct NodeStatus {
     pub checkpoint: Option<Checkpoint>,
     /// `synthetic` or `replay`.
     pub feed_kind: &'static str,
+    /// What it quotes.
+    pub feed_symbols: Arc<[Symbol]>,
     pub feed: FeedState,
     /// `writer`, `journal`, `clock` and `feed`.
     pub subsystems: BTreeMap<&'static str, Subsystem>,
+}
+
+impl NodeStatus {
+    /// The oldest cursor that the log still goes on from.
+    pub const fn oldest_cursor(&self) -> Cursor {
+        Cursor { epoch: self.head.epoch, offset: self.oldest.saturating_sub(1) }
+    }
+
+    /// Whether the log goes on from this cursor.
+    pub fn can_resume(&self, cursor: Cursor) -> bool {
+        cursor.epoch == self.head.epoch
+            && (self.oldest_cursor().offset..=self.head.offset).contains(&cursor.offset)
+    }
 }
 
 /// Where the writer and the feed leave how they are. Held only for the length of a copy.
@@ -108,6 +123,7 @@ pub(crate) struct Board {
     pub journal_offset: u64,
     pub checkpoint: Option<Checkpoint>,
     pub feed_kind: &'static str,
+    pub feed_symbols: Arc<[Symbol]>,
     pub feed: FeedState,
     /// Quotes that a newer one of the same symbol replaced before the writer had room (live feeds).
     pub conflated: u64,
@@ -152,6 +168,7 @@ impl StatusBoard {
             oldest: board.oldest,
             checkpoint: board.checkpoint,
             feed_kind: board.feed_kind,
+            feed_symbols: Arc::clone(&board.feed_symbols),
             feed: board.feed,
             subsystems: board.subsystems(),
         }

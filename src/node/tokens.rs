@@ -12,6 +12,7 @@ use std::{
     fmt, io,
     sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::mpsc;
 
 /// Where the digests lie.
 const STORE: &str = "tokens.json";
@@ -141,8 +142,11 @@ pub enum TokenError {
         scope = scope.name(), allowed = names(&role.scopes()))]
     Scope { role: Role, scope: Scope },
     /// The store is full.
-    #[error("there are {TOKENS_MAX} tokens already: remove some from tokens.json")]
+    #[error("there are {TOKENS_MAX} tokens already: revoke some with `lockstep token revoke NAME`")]
     Full,
+    /// There is no such principal.
+    #[error("there is no token of `{0}`: `lockstep token list` names them")]
+    Unknown(String),
 }
 
 /// All tokens of a data directory.
@@ -150,6 +154,8 @@ pub struct TokenStore {
     rt: Rt,
     files: Arc<dyn Files>,
     entries: Mutex<Vec<Entry>>,
+    /// Whoever must know that rights have ended; one word is enough for any number of them.
+    watchers: Mutex<Vec<mpsc::Sender<()>>>,
 }
 
 impl TokenStore {
@@ -159,7 +165,8 @@ impl TokenStore {
         let stored = files.read(STORE).map_err(|source| TokenError::Io { file: STORE, source })?;
         let entries = stored.as_deref().map(parse).transpose()?;
         let first_start = entries.is_none();
-        let store = Self { rt, files, entries: Mutex::new(entries.unwrap_or_default()) };
+        let entries = Mutex::new(entries.unwrap_or_default());
+        let store = Self { rt, files, entries, watchers: Mutex::default() };
         if first_start {
             store.grant(Role::Operator, Role::Operator.scopes(), Accounts::All, Some(OPERATOR_TOKEN))?;
         }
@@ -172,11 +179,52 @@ impl TokenStore {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = None;
         for entry in entries.iter() {
-            if constant_time_eq_32(&entry.sha256.0, &digest) {
+            if entry.sha256.as_ref().is_some_and(|sha256| constant_time_eq_32(&sha256.0, &digest)) {
                 found = Some(entry);
             }
         }
         found.map(Entry::principal)
+    }
+
+    /// Everybody who has a token, oldest first.
+    pub fn principals(&self) -> Vec<Principal> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().filter(|entry| entry.is_valid()).map(Entry::principal).collect()
+    }
+
+    /// Whether a principal still has its token.
+    pub fn knows(&self, name: &str) -> bool {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().any(|entry| entry.is_valid() && entry.name() == name)
+    }
+
+    /// Is sent a word whenever tokens were revoked since the last.
+    pub fn revocations(&self) -> mpsc::Receiver<()> {
+        let (watcher, revoked) = mpsc::channel(1);
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(watcher);
+        revoked
+    }
+
+    /// Ends a principal's rights, for good: its number is not given again.
+    ///
+    /// # Errors
+    /// There is no such principal, or the store cannot be written; then nothing has changed.
+    pub fn revoke(&self, name: &str) -> Result<(), TokenError> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = entries.clone();
+        let entry = next.iter_mut().find(|entry| entry.is_valid() && entry.name() == name);
+        let entry = entry.ok_or_else(|| TokenError::Unknown(name.to_owned()))?;
+        entry.sha256 = None;
+        let greatest = next.iter().map(|entry| entry.number).max();
+        next.retain(|entry| entry.is_valid() || Some(entry.number) == greatest);
+        self.write(STORE, &serde_json::to_vec_pretty(&next).map_err(TokenError::Malformed)?)?;
+        *entries = next;
+        drop(entries);
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        // one that has not heard the last word yet will look after this, too
+        watchers
+            .retain(|watcher| !matches!(watcher.try_send(()), Err(mpsc::error::TrySendError::Closed(()))));
+        Ok(())
     }
 
     /// Makes a token and returns it, this once. No scopes: all that the role allows.
@@ -212,7 +260,7 @@ impl TokenStore {
             Accounts::All => None,
             Accounts::Only(ids) => Some(ids),
         };
-        let sha256 = Sha256Digest(Sha256::digest(token.as_bytes()).into());
+        let sha256 = Some(Sha256Digest(Sha256::digest(token.as_bytes()).into()));
         let mut next = entries.clone();
         next.push(Entry { number, role, scopes, accounts, sha256 });
         // the token file first: a crash in between starts over with another token, not with a lost one
@@ -245,13 +293,23 @@ struct Entry {
     /// Absent: all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     accounts: Option<BTreeSet<AccountId>>,
-    sha256: Sha256Digest,
+    /// Absent: revoked. The greatest number is kept for ever, so that none is given twice.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    sha256: Option<Sha256Digest>,
 }
 
 impl Entry {
+    const fn is_valid(&self) -> bool {
+        self.sha256.is_some()
+    }
+
+    fn name(&self) -> String {
+        format!("{}-{}", self.role.name(), self.number)
+    }
+
     fn principal(&self) -> Principal {
         Principal {
-            name: format!("{}-{}", self.role.name(), self.number),
+            name: self.name(),
             role: self.role,
             scopes: self.scopes.clone(),
             accounts: self.accounts.clone().map_or(Accounts::All, Accounts::Only),
@@ -351,5 +409,35 @@ mod tests {
             .issue(Role::Viewer, [Scope::Read, Scope::Trade].into(), Accounts::All)
             .expect_err("a viewer may not trade");
         assert_eq!(error.to_string(), "a viewer token cannot have the scope `trade`; allowed: read");
+    }
+
+    #[test]
+    fn gw05_a_revoked_token_is_nobody_for_good_and_its_name_is_not_given_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(directory.path());
+        let mut revoked = store.revocations();
+        let issue = |store: &TokenStore| {
+            store.issue(Role::Operator, BTreeSet::new(), Accounts::All).expect("room for a token")
+        };
+        let names = |store: &TokenStore| {
+            store.principals().into_iter().map(|principal| principal.name).collect::<Vec<_>>()
+        };
+        let (second, third) = (issue(&store), issue(&store));
+        for name in ["operator-2", "operator-3"] {
+            assert!(store.knows(name));
+            store.revoke(name).expect("it is there");
+            assert!(!store.knows(name));
+            let again = store.revoke(name).expect_err("it is gone");
+            assert!(again.to_string().contains(name), "{again}");
+        }
+        revoked.try_recv().expect("one word for both");
+        revoked.try_recv().expect_err("one word for both");
+        let store = open(directory.path());
+        for token in [second, third] {
+            assert_eq!(store.find(&token), None, "also after a restart");
+        }
+        assert_eq!(names(&store), ["operator-1"]);
+        issue(&store);
+        assert_eq!(names(&store), ["operator-1", "operator-4"]);
     }
 }

@@ -76,6 +76,12 @@ fn start(folder: &Path) -> Gateway {
 
 /// Rates that a benchmark does not meet.
 const CONFIG: &str = r#"
+[gateway]
+requests_per_second = 1_000_000
+trades_per_second = 1_000_000
+trades_burst = 1_000_000
+requests_burst = 1_000_000
+
 [[accounts]]
 id = "paper-1"
 mode = "paper"

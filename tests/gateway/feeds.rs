@@ -112,6 +112,47 @@ async fn unknown_topics_and_symbols_are_refused_by_path() {
 }
 
 #[tokio::test]
+async fn feeds_list_names_the_synthetic_market_and_all_that_it_quotes() {
+    let server = Server::start().await;
+    let mut client = server.operator().await;
+    client.await_quote().await;
+    let list = client.ok("feeds.list", json!({})).await;
+    assert!(list["cursor"]["offset"].is_u64() && list.get("nextCursor").is_none(), "{list}");
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+    let feed = &list["items"][0];
+    assert_eq!(
+        (&feed["feedId"], &feed["kind"], &feed["state"]),
+        (&json!("synthetic"), &json!("synthetic"), &json!("live"))
+    );
+    assert!(feed["symbols"].as_array().is_some_and(|symbols| symbols.contains(&json!("BTCUSD"))), "{feed}");
+    assert_eq!(feed["timeframes"], json!(["1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w"]));
+    let refused = client.refused("feeds.list", json!({"limit": 0})).await;
+    assert_eq!(refused.2["details"]["path"], "limit");
+}
+
+#[tokio::test]
+async fn feeds_list_names_a_replay_and_its_one_symbol() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("GBPUSD_m1.csv");
+    let rows =
+        "timestamp,open,high,low,close,volume\n2024-01-02T00:00:00Z,1.27000,1.27010,1.26990,1.27005,10\n";
+    std::fs::write(&file, rows).expect("a writable folder");
+    let server =
+        Server::configured(&format!("[feed]\nsource = \"replay:{}\"\nspeed = \"max\"", file.display())).await;
+    let mut client = server.operator().await;
+    let feed = loop {
+        let feed = client.ok("feeds.list", json!({})).await["items"][0].clone();
+        if feed["state"] == "ended" {
+            break feed;
+        }
+        assert!(["starting", "replaying"].contains(&feed["state"].as_str().unwrap_or_default()), "{feed}");
+        server.rt.sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!((&feed["feedId"], &feed["kind"]), (&json!("replay"), &json!("replay")));
+    assert_eq!(feed["symbols"], json!(["GBPUSD"]));
+}
+
+#[tokio::test]
 async fn feeds_get_candles_ends_with_the_open_one() {
     let server = Server::start().await;
     let mut client = server.operator().await;

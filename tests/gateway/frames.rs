@@ -91,7 +91,7 @@ async fn frames_are_limited_to_64_kib_before_connect_and_1_mib_after_it() {
 
 #[tokio::test]
 async fn an_id_is_used_once_among_the_last_1024() {
-    let server = Server::start().await;
+    let server = Server::configured("[gateway]\nrequests_burst = 2000").await;
     let mut client = server.operator().await;
     let ping =
         |id: &str| json!({"type": "req", "id": id, "method": "gateway.ping", "params": {}}).to_string();

@@ -3,6 +3,7 @@
 use futures_util::{SinkExt, StreamExt};
 use lockstep::{
     domain::id::AccountId,
+    gateway::Shutdown,
     node::{
         config::FileConfig,
         host::{FileStorage, PrivateFiles, TokioRuntime},
@@ -33,10 +34,10 @@ pub struct Server {
     pub rt: Rt,
     pub address: String,
     pub operator: String,
-    tokens: Arc<TokenStore>,
+    pub tokens: Arc<TokenStore>,
     directory: TempDir,
     config: FileConfig,
-    stop: Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>,
+    stop: Option<(oneshot::Sender<Shutdown>, oneshot::Receiver<()>)>,
 }
 
 impl Server {
@@ -48,8 +49,11 @@ impl Server {
     /// One whose `lockstep.toml` has these lines too.
     pub async fn configured(toml: &str) -> Self {
         let accounts = "[[accounts]]\nid = \"paper-1\"\n[[accounts]]\nid = \"paper-2\"\n";
-        let config =
+        let mut config =
             FileConfig::parse("lockstep.toml", &format!("{toml}\n{accounts}"), &|_| None).expect("a config");
+        // only tests of the rate go at a person's pace
+        config.gateway.trades_per_second.get_or_insert(1_000_000);
+        config.gateway.trades_burst.get_or_insert(1_000_000);
         Self::run(TempDir::new().expect("a directory"), config).await
     }
 
@@ -86,8 +90,13 @@ impl Server {
 
     /// Drains it, as SIGTERM does.
     pub async fn stop(&mut self) {
+        self.end(Shutdown::Stop).await;
+    }
+
+    /// Drains it, as a signal does.
+    pub async fn end(&mut self, shutdown: Shutdown) {
         let (stop, ended) = self.stop.take().expect("it runs");
-        stop.send(()).expect("it runs");
+        stop.send(shutdown).expect("it runs");
         timeout(&self.rt, PATIENCE, ended).await.expect("it drains in time").expect("it drains");
     }
 
@@ -95,6 +104,11 @@ impl Server {
     pub async fn restart(mut self) -> Self {
         self.stop().await;
         Self::run(self.directory, self.config).await
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// A token of this role that sees all accounts.
@@ -213,7 +227,10 @@ impl Client {
 
     /// The next event of this name with such a payload; others before it are dropped.
     pub async fn event_where(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let begun = self.rt.mono();
         loop {
+            let waited = Duration::from_nanos(self.rt.mono() - begun);
+            assert!(waited < 2 * PATIENCE, "no such {name} in {waited:?}, though others come");
             let frame = match self.events.pop_front() {
                 Some(frame) => frame,
                 None => match self.next().await {
@@ -246,6 +263,22 @@ impl Client {
         let answer = self.answer().await;
         assert_eq!(answer["id"], id.as_str(), "{answer}");
         answer
+    }
+
+    /// Sends a request and returns its answer as it came; events before it are dropped.
+    pub async fn text(&mut self, method: &str, params: Value) -> String {
+        self.sent += 1;
+        let id = format!("r{}", self.sent);
+        self.send(json!({"type": "req", "id": id, "method": method, "params": params}).to_string()).await;
+        loop {
+            let message = timeout(&self.rt, PATIENCE, self.socket.next()).await.expect("a frame in time");
+            let Some(Ok(message)) = message else { panic!("the connection ended: {message:?}") };
+            let Message::Text(text) = message else { continue };
+            if text.contains(&format!("\"id\":\"{id}\"")) {
+                return text.to_string();
+            }
+            self.seq += 1;
+        }
     }
 
     /// The payload of a request that succeeds.

@@ -32,7 +32,7 @@ async fn offsets(client: &mut Client, until: u64) -> Vec<u64> {
 
 #[tokio::test]
 async fn gw02_resume_and_live_together_are_the_log() {
-    let server = Server::start().await;
+    let server = Server::configured("[gateway]\nrequests_burst = 2000").await;
     let mut client = server.operator().await;
     client.await_quote().await;
     let start = client.ok("gateway.status", json!({})).await["head"].clone();
@@ -47,6 +47,19 @@ async fn gw02_resume_and_live_together_are_the_log() {
     assert!(head > connected["head"]["offset"].as_u64().expect("an offset"));
     let seen = offsets(&mut back, head).await;
     assert_eq!(seen, (from + 1..=head).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn gw02_a_log_longer_than_the_queue_is_resumed_at_the_pace_of_the_socket() {
+    let server = Server::configured("[gateway]\noutbound_frames = 16").await;
+    let mut client = server.operator().await;
+    client.await_quote().await;
+    make_events(&mut client, 20).await;
+    let head = client.ok("gateway.status", json!({})).await["head"].clone();
+    let last = head["offset"].as_u64().expect("an offset");
+    assert!(last > 3 * 16);
+    let (mut back, _) = resume(&server, &json!({"epoch": head["epoch"], "offset": 0})).await;
+    assert_eq!(offsets(&mut back, last).await, (1..=last).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -104,7 +117,7 @@ async fn a_cursor_of_another_log_is_not_recovered() {
 
 #[tokio::test]
 async fn gw07_a_client_that_does_not_read_is_closed_and_nobody_else_notices() {
-    let server = Server::configured("[gateway]\noutbound_frames = 64").await;
+    let server = Server::configured("[gateway]\noutbound_frames = 64\nrequests_burst = 2000").await;
     let mut client = server.operator().await;
     client.await_quote().await;
     for _ in 0..200 {

@@ -241,3 +241,97 @@ async fn requests_in_flight_are_limited_and_risk_lowering_ones_have_a_reserve() 
         assert_eq!(answer["error"]["retryable"], true);
     }
 }
+
+#[tokio::test]
+async fn trades_modify_gives_orders_and_positions_new_terms_and_tells() {
+    let server = Server::start().await;
+    let mut client = server.operator().await;
+    let subscription = json!({"topics": ["account.order.*"]});
+    client.ok("feeds.subscribe", subscription).await;
+    client.await_quote().await;
+    let placed = client.ok("trades.place", resting_order("paper-1")).await;
+    let updated = client.event("event.order.updated").await;
+    assert_eq!(updated["payload"]["order"]["status"], "accepted");
+    let topic = client.event_where("event.feed.event", |e| e["topic"] == "account.order.placed").await;
+    assert_eq!(topic["payload"]["payload"]["order"]["orderId"], placed["orderId"]);
+    let version = updated["payload"]["order"]["version"].as_u64().expect("a version");
+    let terms = json!({"accountId": "paper-1", "orderId": placed["orderId"], "price": "1500", "volume": 0.02,
+        "stopLoss": "1000", "expectedVersion": version, "idempotencyKey": "m"});
+    let reply = client.ok("trades.modify", terms.clone()).await;
+    assert_eq!((&reply["order"]["volume"], &reply["order"]["stopLoss"]), (&json!("0.02"), &json!("1000.00")));
+    assert_eq!(client.ok("trades.modify", terms.clone()).await, reply, "one key, one answer");
+    let told = client.event("event.trade.modified").await;
+    assert_eq!(told["payload"]["order"]["price"], reply["order"]["price"]);
+    let mut stale = terms;
+    stale["idempotencyKey"] = json!("n");
+    stale["price"] = json!("1600");
+    let stale = client.refused("trades.modify", stale).await;
+    assert_eq!((stale.0.as_str(), stale.1.as_str()), ("CONFLICT", "VERSION_STALE"));
+
+    let opened = client.buy("paper-1", "0.10").await;
+    let position = client.event("event.position.updated").await;
+    assert_eq!(position["payload"]["position"]["positionId"], opened["positionId"]);
+    let target = |more: Value| {
+        let mut params = json!({"accountId": "paper-1", "positionId": opened["positionId"]});
+        params.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        params
+    };
+    let set = client.ok("trades.modify", target(json!({"stopLoss": "1000", "takeProfit": "9000000"}))).await;
+    assert_eq!(set["position"]["takeProfit"], "9000000.00");
+    let removed = client.ok("trades.modify", target(json!({"takeProfit": null}))).await;
+    assert_eq!(
+        (&removed["position"]["takeProfit"], &removed["position"]["stopLoss"]),
+        (&Value::Null, &json!("1000.00"))
+    );
+    for (params, reason, path) in [
+        (target(json!({})), "FIELD_MISSING", "stopLoss"),
+        (target(json!({"price": "1"})), "FIELD_CONFLICT", "price"),
+        (target(json!({"tif": "day"})), "FIELD_UNSUPPORTED", "tif"),
+        (target(json!({"orderId": "o1", "price": "1"})), "FIELD_CONFLICT", "positionId"),
+        (target(json!({"stopLoss": "1,5"})), "WRONG_TYPE", "stopLoss"),
+    ] {
+        let refused = client.refused("trades.modify", params.clone()).await;
+        assert_eq!(
+            (refused.1.as_str(), refused.2["details"]["path"].as_str()),
+            (reason, Some(path)),
+            "{params}"
+        );
+    }
+    client
+        .ok("trades.closePosition", json!({"accountId": "paper-1", "positionId": opened["positionId"]}))
+        .await;
+    let closed = client.event_where("event.position.updated", |e| e["closed"] == true).await;
+    assert_eq!(
+        closed["payload"]["position"]["volume"].as_str().map(|v| v.trim_end_matches(['0', '.'])),
+        Some("")
+    );
+}
+
+#[tokio::test]
+async fn trades_resolve_is_for_orders_of_unknown_fate_only() {
+    let server = Server::start().await;
+    let mut client = server.operator().await;
+    client.await_quote().await;
+    let placed = client.ok("trades.place", resting_order("paper-1")).await;
+    let resolve = |more: Value| {
+        let mut params = json!({"accountId": "paper-1", "orderId": placed["orderId"], "reason": "phoned"});
+        params.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        params
+    };
+    let known = client.refused("trades.resolve", resolve(json!({"outcome": "not_executed"}))).await;
+    assert_eq!((known.0.as_str(), known.1.as_str()), ("CONFLICT", "ORDER_NOT_UNKNOWN"));
+    let fill = json!({"volume": "0.01", "price": "1000"});
+    for (params, reason, path) in [
+        (resolve(json!({"outcome": "filled"})), "FIELD_MISSING", "fill"),
+        (resolve(json!({"outcome": "not_executed", "fill": fill})), "FIELD_CONFLICT", "fill"),
+        (resolve(json!({"outcome": "perhaps"})), "WRONG_TYPE", "outcome"),
+        (resolve(json!({"outcome": "filled", "fill": {"price": "1"}})), "FIELD_MISSING", "fill.volume"),
+    ] {
+        let refused = client.refused("trades.resolve", params.clone()).await;
+        assert_eq!(
+            (refused.1.as_str(), refused.2["details"]["path"].as_str()),
+            (reason, Some(path)),
+            "{params}"
+        );
+    }
+}

@@ -78,10 +78,20 @@ impl Gateway {
         self.ended(Duration::from_secs(30)).await
     }
 
+    /// SIGUSR2, and the exit status.
+    pub async fn restart(mut self) -> ExitStatus {
+        self.send("-USR2");
+        self.ended(Duration::from_secs(30)).await
+    }
+
     /// SIGTERM, without waiting.
     pub fn send_sigterm(&self) {
+        self.send("-TERM");
+    }
+
+    fn send(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill(1)");
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill(1)");
         assert!(sent.success(), "the gateway is not running any more");
     }
 

@@ -110,7 +110,7 @@ impl Desk<'_> {
         if !order.status.is_terminal() {
             self.account.open_orders.insert(id);
         }
-        self.touched.order(self.index, id);
+        self.touched.placed(self.index, id);
         self.account.orders.insert(id, OrderRecord { order, fills: Vec::new(), strategy, resolved: false });
     }
 

@@ -154,6 +154,9 @@ pub struct TradeModified {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderUpdated {
     pub order: OrderView,
+    /// It is new.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub placed: bool,
 }
 
 /// A position as it is now; at most once for each thing that happened.

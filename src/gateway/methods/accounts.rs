@@ -3,7 +3,7 @@
 
 use super::{
     At,
-    account_settings::ConnectSettings,
+    connect_params::ConnectParams,
     page::{Page, PageParams},
 };
 use crate::{
@@ -97,8 +97,12 @@ struct HistoryParams {
     /// The last instant wanted.
     #[serde(default)]
     to: Option<WireTime>,
-    #[serde(flatten)]
-    page: PageParams,
+    /// 1 to 500; 100 unless told.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// `nextCursor` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
 }
 
 /// One row of a history.
@@ -131,7 +135,8 @@ async fn rows<T: Dated + Send + 'static>(
     if from > to {
         return Err(conflict("to", "lies before `from`"));
     }
-    let (after, limit) = (params.page.after_number()?, params.page.limit()?);
+    let page = PageParams { limit: params.limit, cursor: params.cursor };
+    let (after, limit) = (page.after_number()?, page.limit()?);
     let (history, cursor) = context.handle.history::<T>(params.account_id, after, (from, to), limit).await?;
     let items = history.items.into_iter().map(|(number, row)| (number, item(row))).collect();
     Ok(Page::numbered(items, history.next, cursor, context.frame_bytes))
@@ -141,37 +146,27 @@ async fn rows<T: Dated + Send + 'static>(
 #[serde(rename_all = "camelCase")]
 struct InstrumentsParams {
     account_id: AccountId,
-    #[serde(flatten)]
-    page: PageParams,
+    /// 1 to 500; 100 unless told.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// `nextCursor` of the page before.
+    #[serde(default)]
+    cursor: Option<String>,
 }
 
 async fn instruments(context: Context, params: InstrumentsParams) -> Result<Page<InstrumentView>, Refusal> {
     context.check_account(&params.account_id)?;
     let (answer, cursor) = context.handle.query(Query::Instruments(params.account_id)).await?;
     let Answer::Instruments(views) = answer else { return Err(wrong_answer("question")) };
-    Page::cut(&params.page, views, |view| view.symbol.to_string(), cursor, context.frame_bytes)
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct ConnectParams {
-    /// Of an account that is there; of a new one: its name, or none to have one given.
-    #[serde(default)]
-    account_id: Option<AccountId>,
-    #[serde(flatten)]
-    settings: ConnectSettings,
+    let page = PageParams { limit: params.limit, cursor: params.cursor };
+    Page::cut(&page, views, |view| view.symbol.to_string(), cursor, context.frame_bytes)
 }
 
 async fn connect(context: Context, params: ConnectParams) -> Result<Box<AccountReply>, Refusal> {
-    let settings = params.settings.account(&context, params.account_id.as_ref()).await?;
-    let account = match (&settings, params.account_id) {
-        (Some(settings), _) => settings.id.clone(),
-        (None, Some(id)) => id,
-        (None, None) => return Err(crate::gateway::wire::missing("accountId")),
-    };
+    let account = params.account_id()?;
     context.check_account(&account)?;
-    let command = ConnectAccount { account, settings: settings.map(Box::new) };
-    context.command(CommandBody::Connect(command)).await
+    let settings = params.settings(&context).await?.map(Box::new);
+    context.command(CommandBody::Connect(ConnectAccount { account, settings })).await
 }
 
 async fn disconnect(context: Context, params: AccountParams) -> Result<DisconnectReply, Refusal> {

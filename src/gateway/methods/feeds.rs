@@ -1,5 +1,6 @@
 //! `feeds.*`: live market data and account happenings, and candles.
 
+use super::page::{Page, PageParams};
 use crate::{
     domain::{
         id::{AccountId, Symbol},
@@ -22,10 +23,37 @@ use serde::{Deserialize, Serialize};
 
 pub fn methods() -> Vec<Method> {
     vec![
+        Method::detached("feeds.list", &[Scope::Read], "Where quotes come from.", list),
         Method::in_session("feeds.subscribe", &[Scope::Read], "Asks for live events by topic.", subscribe),
         Method::in_session("feeds.unsubscribe", &[Scope::Read], "Ends a subscription.", unsubscribe),
         Method::detached("feeds.getCandles", &[Scope::Read], "Candles of bids, ascending.", get_candles),
     ]
+}
+
+/// A source of quotes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct FeedView {
+    feed_id: String,
+    /// `synthetic` or `replay`.
+    kind: &'static str,
+    symbols: Vec<Symbol>,
+    /// Candles are made of its quotes for each of these.
+    timeframes: Vec<Timeframe>,
+    /// `starting`, `live`, `replaying`, `ended` or `failed`.
+    state: &'static str,
+}
+
+async fn list(context: Context, params: PageParams) -> Result<Page<FeedView>, Refusal> {
+    let status = context.handle.status();
+    let feed = FeedView {
+        feed_id: status.feed_kind.to_owned(),
+        kind: status.feed_kind,
+        symbols: status.feed_symbols.to_vec(),
+        timeframes: Timeframe::ALL.to_vec(),
+        state: status.feed.name(),
+    };
+    Page::cut(&params, vec![feed], |feed| feed.feed_id.clone(), status.head, context.frame_bytes)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

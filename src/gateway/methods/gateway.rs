@@ -161,12 +161,8 @@ fn connect(session: &mut Session, params: ConnectParams) -> Result<ConnectResult
     let status = session.gateway.handle.status();
     let epoch = session.gateway.handle.epoch();
     let at = |offset| Cursor { epoch, offset };
-    let oldest = status.oldest.saturating_sub(1);
-    let resumed = params.resume.map(|resume| {
-        let known =
-            resume.cursor.epoch == epoch && (oldest..=status.head.offset).contains(&resume.cursor.offset);
-        known.then_some(resume.cursor.offset)
-    });
+    let resumed =
+        params.resume.map(|resume| status.can_resume(resume.cursor).then_some(resume.cursor.offset));
     let from = resumed.flatten().unwrap_or(status.head.offset);
 
     let result = ConnectResult {
@@ -192,8 +188,8 @@ fn connect(session: &mut Session, params: ConnectParams) -> Result<ConnectResult
         },
         policy: session.gateway.limits.policy(),
         cursor: at(from),
-        oldest: at(oldest),
-        head: at(status.head.offset),
+        oldest: status.oldest_cursor(),
+        head: status.head,
         recovered: resumed.map(|from| from.is_some()),
     };
     session.connect(principal, releases, from, status.head.offset);

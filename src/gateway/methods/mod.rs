@@ -1,8 +1,9 @@
 //! The methods, one file per namespace: parameters in the wire's shape, turned into commands and
 //! questions. Nothing is decided here that the machine could decide.
 
-mod account_settings;
 mod accounts;
+mod connect_params;
+mod events;
 mod feeds;
 mod gateway;
 mod page;
@@ -15,10 +16,17 @@ use serde::{Deserialize, Serialize};
 
 /// All methods of this build.
 pub fn all() -> Vec<Method> {
-    [gateway::methods(), accounts::methods(), feeds::methods(), trades::methods(), risk::methods()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        gateway::methods(),
+        accounts::methods(),
+        feeds::methods(),
+        trades::methods(),
+        risk::methods(),
+        events::methods(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// No parameters.

@@ -25,14 +25,15 @@ use serde_json::value::RawValue;
 
 pub fn methods() -> Vec<Method> {
     vec![
-        Method::detached("trades.place", &[Scope::Trade], "Places an order.", place).keyed(),
+        Method::detached("trades.place", &[Scope::Trade], "Places an order.", place).keyed().per_account(),
         Method::detached(
             "trades.modify",
             &[Scope::Trade],
             "New terms of a working order, or protective levels of a position.",
             modify,
         )
-        .keyed(),
+        .keyed()
+        .per_account(),
         Method::detached("trades.cancel", &[Scope::Trade, Scope::Stop], "Cancels working orders.", cancel)
             .keyed()
             .control(),

@@ -21,8 +21,19 @@ pub struct GatewaySection {
     pub connect_timeout: Option<Duration>,
     /// Requests of one connection that may wait for their answer.
     pub requests_in_flight: Option<usize>,
-    /// Frames that may wait for a client that reads slowly.
+    /// Answers and critical events that may wait for a client that reads slowly.
     pub outbound_frames: Option<usize>,
+    /// Other events that may wait for it, per class.
+    pub outbound_feed_frames: Option<usize>,
+    /// Trade requests of one account that add risk: how many a second, and how many at once.
+    pub trades_per_second: Option<u32>,
+    pub trades_burst: Option<u32>,
+    /// Requests of one connection: how many a second, and how many at once.
+    pub requests_per_second: Option<u32>,
+    pub requests_burst: Option<u32>,
+    /// Calls of one method by one principal, of the methods that change more than a trade.
+    pub control_writes_per_minute: Option<u32>,
+    pub tick_interval: Option<Duration>,
     pub ping_interval: Option<Duration>,
     pub dead_after: Option<Duration>,
 }
@@ -39,6 +50,13 @@ impl Default for GatewaySection {
             connect_timeout: None,
             requests_in_flight: None,
             outbound_frames: None,
+            outbound_feed_frames: None,
+            trades_per_second: None,
+            trades_burst: None,
+            requests_per_second: None,
+            requests_burst: None,
+            control_writes_per_minute: None,
+            tick_interval: None,
             ping_interval: None,
             dead_after: None,
         }
@@ -73,6 +91,13 @@ pub(super) fn read(table: &Table<'_>) -> Result<GatewaySection, ConfigError> {
         connect_timeout: milliseconds("connect_timeout_ms")?,
         requests_in_flight: whole(table, "requests_in_flight", 1, 4_096)?,
         outbound_frames: whole(table, "outbound_frames", 16, 1_000_000)?,
+        outbound_feed_frames: whole(table, "outbound_feed_frames", 16, 1_000_000)?,
+        trades_per_second: whole(table, "trades_per_second", 1, 1_000_000)?,
+        trades_burst: whole(table, "trades_burst", 1, 1_000_000)?,
+        requests_per_second: whole(table, "requests_per_second", 1, 1_000_000)?,
+        requests_burst: whole(table, "requests_burst", 1, 1_000_000)?,
+        control_writes_per_minute: whole(table, "control_writes_per_minute", 1, 1_000_000)?,
+        tick_interval: milliseconds("tick_interval_ms")?,
         ping_interval: milliseconds("ping_interval_ms")?,
         dead_after: milliseconds("dead_after_ms")?,
     })

@@ -19,7 +19,7 @@ pub use table::Environment;
 
 use crate::domain::{
     account::AccountConfig,
-    config::{Config, Limits, StrategyConfig},
+    config::{Config, Limits, StrategyConfig, TradeRate},
 };
 use rust_decimal::Decimal;
 use table::{Document, Table};
@@ -71,6 +71,10 @@ impl FileConfig {
             accounts: self.accounts.clone(),
             limits: self.limits.clone(),
             strategies,
+            trade_rate: Some(TradeRate {
+                per_second: self.gateway.trades_per_second.unwrap_or(TradeRate::DEFAULT.per_second),
+                burst: self.gateway.trades_burst.unwrap_or(TradeRate::DEFAULT.burst),
+            }),
             quote_max_age_ms: if live { self.feed.quote_max_age_ms.unwrap_or(QUOTE_MAX_AGE_MS) } else { 0 },
             ..Config::built_in()
         }

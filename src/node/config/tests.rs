@@ -45,6 +45,12 @@ fn every_key_is_read() {
         unauthenticated_sockets_per_address = 2
         connect_timeout_ms = 5_000
         requests_in_flight = 16
+        outbound_frames = 512
+        outbound_feed_frames = 256
+        requests_per_second = 20
+        requests_burst = 40
+        control_writes_per_minute = 6
+        tick_interval_ms = 2_000
         ping_interval_ms = 1_000
         dead_after_ms = 3_000
 
@@ -78,6 +84,10 @@ fn every_key_is_read() {
     .expect("this file is right");
     assert_eq!(config.gateway.bind, "127.0.0.1:0");
     assert_eq!(config.gateway.requests_in_flight, Some(16));
+    assert_eq!((config.gateway.outbound_frames, config.gateway.outbound_feed_frames), (Some(512), Some(256)));
+    assert_eq!((config.gateway.requests_per_second, config.gateway.requests_burst), (Some(20), Some(40)));
+    assert_eq!(config.gateway.control_writes_per_minute, Some(6));
+    assert_eq!(config.gateway.tick_interval, Some(std::time::Duration::from_secs(2)));
     assert_eq!(config.feed.speed, Some(Speed::Milli(500)));
     let Some(FeedSpec::Replay(replay)) = &config.feed.source else { panic!("a replay") };
     assert_eq!(replay.zone.as_deref(), Some("Europe/London"));

@@ -23,7 +23,8 @@ use super::{
 use crate::{
     domain::{
         config::Config,
-        instrument::InstrumentId,
+        id::Symbol,
+        instrument::{Instrument, InstrumentId},
         market::{Quote, Timeframe},
         message::{Answer, Query},
     },
@@ -95,6 +96,14 @@ impl Feed {
         match self {
             Self::Synthetic(_) => "synthetic",
             Self::Replay(_) => "replay",
+        }
+    }
+
+    /// What it quotes.
+    pub fn symbols(&self, instruments: &[Instrument]) -> Vec<Symbol> {
+        match self {
+            Self::Synthetic(_) => instruments.iter().map(|i| i.symbol.clone()).collect(),
+            Self::Replay(replay) => vec![replay.symbol().clone()],
         }
     }
 

@@ -57,6 +57,7 @@ pub(crate) struct Progress {
 
 /// An open recording.
 pub(crate) struct Replay {
+    symbol: Symbol,
     rows: Rows,
     speed: Speed,
     /// Where the machine stood when it was opened.
@@ -80,7 +81,13 @@ impl Replay {
         let entered = count_entered(&progress.journal, id, progress.reached)?;
         rows.skip_entered(progress.reached, entered)?;
         let ended = progress.ended && rows.ended;
-        Ok(Self { rows, speed, reached: progress.reached, ended })
+        let symbol = instruments[index].symbol.clone();
+        Ok(Self { symbol, rows, speed, reached: progress.reached, ended })
+    }
+
+    /// What it quotes.
+    pub const fn symbol(&self) -> &Symbol {
+        &self.symbol
     }
 
     /// The clock that its stamps drive.

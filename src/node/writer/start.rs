@@ -79,6 +79,7 @@ pub(crate) fn start(rt: &Rt, start: Start) -> Node {
         // recovery has replayed up to here and compared every output hash
         checkpoint: Some(Checkpoint { state_hash: machine.state_hash(), journal_offset: journal.head() }),
         feed_kind,
+        feed_symbols: Arc::default(),
         feed: FeedState::Starting,
         conflated: 0,
         clock_suspect: false,

@@ -1,4 +1,4 @@
-//! The settings of `accounts.connect`, as they become an account's configuration. A credential goes into
+//! The parameters of `accounts.connect`, as they become an account's configuration. A credential goes into
 //! the vault first: what is journaled knows its id only.
 
 use crate::{
@@ -26,7 +26,10 @@ const ADDRESS_CHARS: usize = 255;
 /// What an account is to be.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ConnectSettings {
+pub struct ConnectParams {
+    /// Of an account that is there, or of the one to be added.
+    #[serde(default)]
+    account_id: Option<AccountId>,
     /// `paper` or `venue`; absent: the account is there already.
     #[serde(default)]
     connector: Option<String>,
@@ -62,13 +65,15 @@ struct Settings {
     token: Option<Secret>,
 }
 
-impl ConnectSettings {
+impl ConnectParams {
+    /// Which account is meant.
+    pub fn account_id(&self) -> Result<AccountId, Refusal> {
+        self.account_id.clone().ok_or_else(|| missing("accountId"))
+    }
+
     /// The account that is asked for; `None` if an existing one is meant.
-    pub async fn account(
-        self,
-        context: &Context,
-        id: Option<&AccountId>,
-    ) -> Result<Option<AccountConfig>, Refusal> {
+    pub async fn settings(self, context: &Context) -> Result<Option<AccountConfig>, Refusal> {
+        let id = self.account_id()?;
         let Some(connector) = self.connector else {
             return match (&self.mode, &self.label, &self.settings) {
                 (None, None, None) => Ok(None),
@@ -76,7 +81,6 @@ impl ConnectSettings {
             };
         };
         let settings = self.settings.unwrap_or_default();
-        let id = id.cloned().ok_or_else(|| missing("accountId"))?;
         if let Some(label) = &self.label {
             check_text("label", label, TEXT_CHARS)?;
         }
