@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod connector;
 pub mod control;
 pub mod feed;
 pub mod handle;

@@ -1,0 +1,3 @@
+//! Links to venues behind a wire.
+pub mod lines;
+pub mod wire;
