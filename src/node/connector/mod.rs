@@ -1,3 +1,4 @@
 //! Links to venues behind a wire.
 pub mod lines;
+mod outgoing;
 pub mod wire;

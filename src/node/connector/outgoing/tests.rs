@@ -1,0 +1,236 @@
+use super::*;
+use crate::domain::order::{Filling, OrderType, Side};
+use serde_json::Value;
+use std::task::Waker;
+
+/// A stream that takes as many bytes as it is allowed to.
+#[derive(Default)]
+struct Wire {
+    taken: Vec<u8>,
+    room: usize,
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let count = bytes.len().min(self.room);
+        if count == 0 {
+            return Poll::Pending;
+        }
+        self.room -= count;
+        self.taken.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Wire {
+    /// The whole lines so far, each as its number, its type and what it is about.
+    fn lines(&self) -> Vec<String> {
+        let whole = self.taken.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        let text = std::str::from_utf8(&self.taken[..whole]).expect("UTF-8");
+        text.lines()
+            .map(|line| {
+                let frame: Value = serde_json::from_str(line).expect("JSON");
+                let about = frame["order"]
+                    .as_str()
+                    .map(str::to_owned)
+                    .or(frame["to"].as_u64().map(|n| n.to_string()));
+                format!(
+                    "{} {} {}",
+                    frame["seq"],
+                    frame["type"].as_str().expect("a type"),
+                    about.unwrap_or_default()
+                )
+                .trim_end()
+                .to_owned()
+            })
+            .collect()
+    }
+}
+
+fn write(queue: &mut Outgoing, wire: &mut Wire, room: usize) -> bool {
+    wire.room = room;
+    queue.poll_write(&mut Context::from_waker(Waker::noop()), wire).is_ready()
+}
+
+fn submit(order: u64) -> GatewayFrame {
+    GatewayFrame::Submit(wire::Submit {
+        order: format!("o{order}"),
+        symbol: "EURUSD".into(),
+        side: Side::Buy,
+        order_type: OrderType::Market,
+        volume: rust_decimal::Decimal::ONE,
+        price: None,
+        stop_loss: None,
+        take_profit: None,
+        filling: Filling::Ioc,
+        position: None,
+    })
+}
+
+fn opening(queue: &mut Outgoing, order: u64) {
+    queue.push(Kind::Opening(OrderId(order)), &submit(order));
+}
+
+fn reducing(queue: &mut Outgoing, order: u64) {
+    queue.push(Kind::Reducing(OrderId(order)), &submit(order));
+}
+
+fn cancel(queue: &mut Outgoing, order: u64) {
+    queue.push(Kind::Request, &GatewayFrame::Cancel { order: format!("o{order}") });
+}
+
+fn sync(queue: &mut Outgoing) {
+    let sync = wire::Sync { log: None, after: 0, fills_after: None, orders: Vec::new() };
+    queue.push(Kind::Sync, &GatewayFrame::Sync(sync));
+}
+
+/// An open session whose sync is out.
+fn session() -> (Outgoing, Wire) {
+    let (mut queue, mut wire) = (Outgoing::new(), Wire::default());
+    queue.begin();
+    sync(&mut queue);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    wire.taken.clear();
+    (queue, wire)
+}
+
+fn orders(ids: &[u64]) -> Vec<OrderId> {
+    ids.iter().copied().map(OrderId).collect()
+}
+
+#[test]
+fn rk05_what_is_purged_is_not_written_and_leaves_no_hole() {
+    let (mut queue, mut wire) = session();
+    opening(&mut queue, 1);
+    cancel(&mut queue, 9);
+    opening(&mut queue, 2);
+    reducing(&mut queue, 3);
+    queue.purge();
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(wire.lines(), ["2 cancel o9", "3 submit o3"]);
+    assert_eq!(queue.take_not_sent(), orders(&[1, 2]));
+    assert_eq!(queue.take_not_sent(), [], "told once");
+}
+
+#[test]
+fn rk05_an_order_of_which_no_byte_is_out_is_purged_and_one_of_which_a_byte_is_out_is_not() {
+    for room in 0..3 {
+        let (mut queue, mut wire) = session();
+        opening(&mut queue, 1);
+        cancel(&mut queue, 9);
+        assert!(!write(&mut queue, &mut wire, room));
+        queue.purge();
+        assert!(write(&mut queue, &mut wire, usize::MAX));
+        let (lines, purged): (&[&str], _) = match room {
+            0 => (&["2 cancel o9"], orders(&[1])),
+            _ => (&["2 submit o1", "3 cancel o9"], orders(&[])),
+        };
+        assert_eq!(wire.lines(), lines, "after {room} bytes");
+        assert_eq!(queue.take_not_sent(), purged, "after {room} bytes");
+    }
+}
+
+#[test]
+fn frames_are_the_same_however_they_are_cut() {
+    let (mut queue, mut wire) = session();
+    for order in 1..=3 {
+        opening(&mut queue, order);
+    }
+    while !write(&mut queue, &mut wire, 7) {}
+    assert_eq!(wire.lines(), ["2 submit o1", "3 submit o2", "4 submit o3"]);
+}
+
+#[test]
+fn lv03_what_was_released_before_the_sync_is_not_for_this_session() {
+    let mut queue = Outgoing::new();
+    let mut wire = Wire::default();
+    opening(&mut queue, 1);
+    queue.begin();
+    opening(&mut queue, 2);
+    cancel(&mut queue, 2);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert!(wire.taken.is_empty());
+    sync(&mut queue);
+    opening(&mut queue, 3);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(wire.lines(), ["1 sync", "2 submit o3"]);
+    queue.end();
+    opening(&mut queue, 4);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(wire.lines().len(), 2, "nothing after the end");
+}
+
+#[test]
+fn lv06_requests_are_repeated_and_orders_are_void() {
+    let (mut queue, mut wire) = session();
+    opening(&mut queue, 1);
+    reducing(&mut queue, 2);
+    cancel(&mut queue, 1);
+    queue.push(Kind::Passing, &GatewayFrame::Heartbeat);
+    opening(&mut queue, 3);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(wire.lines(), ["2 submit o1", "3 submit o2", "4 cancel o1", "5 heartbeat", "6 submit o3"]);
+    wire.taken.clear();
+    queue.repeat(1);
+    opening(&mut queue, 4);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(wire.lines(), ["2 skip 3", "4 cancel o1", "5 skip 6", "7 submit o4"]);
+    assert_eq!(queue.take_not_sent(), orders(&[1, 2, 3]));
+    wire.taken.clear();
+    queue.repeat(4);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(wire.lines(), ["5 skip 7"]);
+    assert_eq!(queue.take_not_sent(), orders(&[4]), "those of before were told");
+    queue.repeat(7);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(wire.lines().len(), 1, "nothing is missing");
+}
+
+#[test]
+fn a_frame_that_is_half_out_is_finished_before_others_are_repeated() {
+    let (mut queue, mut wire) = session();
+    cancel(&mut queue, 1);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    cancel(&mut queue, 2);
+    assert!(!write(&mut queue, &mut wire, 5));
+    queue.repeat(1);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(wire.lines(), ["2 cancel o1", "3 cancel o2", "2 cancel o1", "3 cancel o2"]);
+}
+
+#[test]
+fn a_venue_that_does_not_read_breaks_the_session() {
+    let (mut queue, _) = session();
+    for order in 0..WAITING_MAX as u64 {
+        cancel(&mut queue, order);
+        assert_eq!(queue.broken(), None);
+    }
+    cancel(&mut queue, 0);
+    assert_eq!(queue.broken(), Some(Broken::Full));
+    queue.end();
+    queue.begin();
+    assert_eq!(queue.broken(), None);
+}
+
+#[test]
+fn what_is_no_longer_kept_is_not_repeated() {
+    let (mut queue, mut wire) = session();
+    for order in 0..=SENT_MAX as u64 {
+        cancel(&mut queue, order);
+    }
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    queue.repeat(2);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(queue.broken(), None);
+    queue.repeat(1);
+    assert!(write(&mut queue, &mut wire, usize::MAX));
+    assert_eq!(queue.broken(), Some(Broken::Forgotten));
+}
