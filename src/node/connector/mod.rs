@@ -1,4 +1,129 @@
-//! Links to venues behind a wire.
+//! Connectors: accounts whose venue is behind a wire (docs/VENUE_LINK.md).
+//!
+//! Each such account has a task that keeps a session with its venue. The writer hands it what a commit
+//! released and never waits for it; what the venue says enters by the report lane. Nothing here decides
+//! about trading: names and units are translated, and the engine judges.
+
+mod backoff;
+mod link;
 pub mod lines;
 mod outgoing;
+mod port;
+mod requests;
+mod session;
+#[cfg(test)]
+mod tests;
 pub mod wire;
+
+use self::{link::Link, port::Port, requests::Speech};
+use super::{
+    handle::{Entered, Handle},
+    journal::Epoch,
+    runtime::{BoxFuture, Rt, TaskKind},
+    vault::Vault,
+    writer::Outlet,
+};
+use crate::domain::{
+    id::AccountId,
+    instrument::Instrument,
+    message::{LinkInput, LinkRequest, Refusal, VenueRequest},
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+/// The way of a venue's news to the engine.
+pub(crate) trait Entrance: Send + Sync {
+    /// Waits for room and enters the news.
+    fn report(&self, input: LinkInput) -> BoxFuture<Result<Entered, Refusal>>;
+
+    /// Whether nobody is there any more.
+    fn is_closed(&self) -> bool;
+}
+
+impl Entrance for Handle {
+    fn report(&self, input: LinkInput) -> BoxFuture<Result<Entered, Refusal>> {
+        let handle = self.clone();
+        Box::pin(async move { Self::report(&handle, input).await })
+    }
+
+    fn is_closed(&self) -> bool {
+        Self::is_closed(self)
+    }
+}
+
+/// All connectors of a node; the writer's end of them.
+pub(crate) struct Connectors {
+    rt: Rt,
+    vault: Arc<Vault>,
+    epoch: Epoch,
+    instruments: Arc<[Instrument]>,
+    entrance: OnceLock<Arc<dyn Entrance>>,
+    ports: Mutex<BTreeMap<AccountId, Arc<Port>>>,
+}
+
+impl Connectors {
+    /// None yet: each begins with the engine's first wish for it.
+    pub fn new(rt: Rt, vault: Arc<Vault>, epoch: Epoch, instruments: Arc<[Instrument]>) -> Self {
+        Self { rt, vault, epoch, instruments, entrance: OnceLock::new(), ports: Mutex::default() }
+    }
+
+    /// Says where the venues' news enter. Comes before the first request.
+    pub fn attach(&self, entrance: Arc<dyn Entrance>) {
+        // a second one would be the same
+        let _ = self.entrance.set(entrance);
+    }
+
+    /// The account's port; its task begins with it.
+    fn port(&self, account: &AccountId) -> Arc<Port> {
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let port = ports.entry(account.clone()).or_insert_with(|| {
+            let port = Arc::new(Port::new());
+            let link = Link {
+                rt: Arc::clone(&self.rt),
+                entrance: Arc::clone(self.entrance.get().expect("attached before the first request")),
+                vault: Arc::clone(&self.vault),
+                epoch: self.epoch,
+                instruments: Arc::clone(&self.instruments),
+                account: account.clone(),
+                port: Arc::clone(&port),
+            };
+            // without it the account could not trade, and would not know
+            self.rt.spawn("connector", TaskKind::Vital, Box::pin(link.run()));
+            port
+        });
+        Arc::clone(port)
+    }
+}
+
+impl Outlet for Connectors {
+    fn send(&self, requests: Vec<VenueRequest>) {
+        for request in requests {
+            let port = self.port(request.account());
+            match &request {
+                VenueRequest::Link { request: LinkRequest::Open(settings), .. } => {
+                    port.wish(Some(settings.clone()));
+                }
+                VenueRequest::Link { request: LinkRequest::Close, .. } => port.wish(None),
+                VenueRequest::Link { request: LinkRequest::Purge, .. } => port.purge(),
+                request => {
+                    let speech = Speech { epoch: self.epoch, instruments: &self.instruments };
+                    port.push(&speech.frames(request));
+                }
+            }
+        }
+    }
+
+    fn reset(&self, reason: &str) {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.values().for_each(|port| port.reset(reason));
+    }
+}
+
+impl fmt::Debug for Connectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connectors")
+    }
+}

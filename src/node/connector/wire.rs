@@ -159,9 +159,10 @@ pub enum VenueFrame {
     Status {
         orders: Vec<OrderState>,
     },
+    /// I live. `last` is the number of the newest report, if the venue says it.
     Heartbeat {
-        #[serde(default)]
-        last: u64,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        last: Option<u64>,
     },
     Resend {
         after: u64,
@@ -265,9 +266,10 @@ pub fn read_venue(line: &[u8]) -> Result<VenueFrame, WireError> {
 }
 
 /// Fields that hold a decimal wherever they stand.
-const DECIMALS: [&str; 14] = [
+const DECIMALS: [&str; 15] = [
     "volume",
     "filled",
+    "avgPrice",
     "positionVolume",
     "price",
     "openPrice",

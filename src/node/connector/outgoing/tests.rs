@@ -169,7 +169,7 @@ fn lv03_what_was_released_before_the_sync_is_not_for_this_session() {
 }
 
 #[test]
-fn lv06_requests_are_repeated_and_orders_are_void() {
+fn rk05_requests_are_repeated_and_orders_are_void() {
     let (mut queue, mut wire) = session();
     opening(&mut queue, 1);
     reducing(&mut queue, 2);

@@ -105,6 +105,7 @@ fn venue_frames() -> Vec<VenueFrame> {
         volume: Some(dec("0.3")),
         filled: Some(dec("0.1")),
         price: Some(dec("1.5")),
+        avg_price: Some(dec("1.45")),
         levels: fill().levels,
         reason: Some("why".into()),
     };
@@ -159,7 +160,7 @@ fn venue_frames() -> Vec<VenueFrame> {
         report(LinkReport::Position { position: "p1".into(), levels: Levels::default() }),
         VenueFrame::Snapshot { snapshot: Box::new(snapshot) },
         VenueFrame::Status { orders: vec![state] },
-        VenueFrame::Heartbeat { last: 9 },
+        VenueFrame::Heartbeat { last: Some(9) },
         VenueFrame::Resend { after: 2 },
         VenueFrame::Quote(QuoteFrame {
             symbol: Symbol::new("EURUSD").expect("a symbol"),
@@ -246,7 +247,7 @@ fn what_is_no_frame_is_an_error_that_says_why() {
     let ignored = r#"{"type":"heartbeat","last":3,"mood":{"price":"1"}}"#;
     assert_eq!(
         read_venue(ignored.as_bytes()),
-        Ok(VenueFrame::Heartbeat { last: 3 }),
+        Ok(VenueFrame::Heartbeat { last: Some(3) }),
         "unknown fields are ignored"
     );
     for line in
@@ -350,12 +351,12 @@ fn json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn lv_any_bytes_give_a_frame_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_give_a_frame_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = (read_venue(&bytes), read_gateway(&bytes), read_logon(&bytes));
     }
 
     #[test]
-    fn lv_any_json_gives_a_frame_or_an_error(value in json()) {
+    fn any_json_gives_a_frame_or_an_error(value in json()) {
         let bytes = serde_json::to_vec(&value).expect("JSON");
         let _ = (read_venue(&bytes), read_gateway(&bytes), read_logon(&bytes));
     }
