@@ -11,5 +11,6 @@ pub mod quotes;
 pub mod backtest;
 pub mod node;
 pub mod gateway;
+mod broker;
 pub mod serve;
 pub mod cli;

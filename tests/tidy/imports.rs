@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Each layer of `src` and what it may import besides itself. The order is the reading order.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("strategy", &["domain"]),
     ("core", &["domain", "strategy"]),
@@ -16,7 +16,8 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("backtest", &["domain", "strategy", "core", "venue", "machine", "quotes"]),
     ("node", &["domain", "strategy", "core", "venue", "machine", "quotes"]),
     ("gateway", &["domain", "strategy", "core", "venue", "machine", "node"]),
-    ("serve", &["domain", "strategy", "core", "venue", "machine", "quotes", "node", "gateway"]),
+    ("broker", &["domain", "strategy", "core", "venue", "machine", "node"]),
+    ("serve", &["domain", "strategy", "core", "venue", "machine", "quotes", "node", "gateway", "broker"]),
     // the command line: starts any driver
     (
         "cli",
@@ -31,7 +32,8 @@ const STRANGERS: [&str; 4] = ["execution", "risk", "copytrade", "automation"];
 const SIM_BENCHMARK: &str = "tests/bench/scenarios.rs";
 
 /// What an oracle must not share with what it judges.
-const JUDGED: [&str; 8] = ["core", "venue", "machine", "backtest", "node", "gateway", "strategy", "serve"];
+const JUDGED: [&str; 9] =
+    ["core", "venue", "machine", "backtest", "node", "gateway", "broker", "strategy", "serve"];
 
 fn against_the_arrows(source: &Source) -> Vec<Violation> {
     let Some(module) = module_of(&source.path) else { return Vec::new() };

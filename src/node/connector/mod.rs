@@ -15,6 +15,8 @@ mod session;
 mod tests;
 pub mod wire;
 
+pub(crate) use session::client;
+
 use self::{link::Link, port::Port, requests::Speech};
 use super::{
     handle::{Entered, Handle},
