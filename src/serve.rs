@@ -1,7 +1,8 @@
-//! The gateway process, put together on any runtime: journal, writer, feed and gateway, from start to
-//! drain.
+//! The gateway process and the venue process, put together on any runtime: journal, writer, connectors,
+//! feed, and what faces the clients, from start to drain.
 
 use crate::{
+    broker,
     core::{self, check_change},
     domain::{
         config::{Config, StrategyConfig},
@@ -11,14 +12,16 @@ use crate::{
     node::{
         clock::Speed,
         config::{FeedSpec, FileConfig, GatewaySection},
-        feed::{Feed, FeedContext, FeedOptions, ReplayError},
+        connector::Connectors,
+        feed::{Feed, FeedContext, FeedError, FeedOptions, ReplayError},
+        handle::Handle,
         journal::{Epoch, Journal, JournalError, JournalOptions, Opened},
-        runtime::{Listener, Rt, Task, TaskKind, run_blocking},
+        runtime::{BoxFuture, Listener, Rt, Task, TaskKind, run_blocking},
         services::Services,
         status::NodeState,
         tokens::{TokenError, TokenStore},
         vault::{Vault, VaultError},
-        writer::{self, Ended, NoVenues, Node, Start, WriterError},
+        writer::{self, Ended, Node, Outlet, Start, WriterError},
     },
 };
 use std::{fmt, io, sync::Arc, time::Duration};
@@ -61,7 +64,7 @@ impl From<FileConfig> for ServeOptions {
     }
 }
 
-/// The gateway accepts connections.
+/// The process accepts connections.
 #[derive(Clone)]
 pub struct Ready {
     /// Where, as `host:port`.
@@ -98,7 +101,7 @@ pub enum ServeError {
     #[error(transparent)]
     Config(#[from] core::ConfigError),
     #[error(transparent)]
-    Feed(ReplayError),
+    Feed(FeedError),
     #[error(transparent)]
     Gateway(#[from] GatewayError),
     /// The machine did not take what it needs to start.
@@ -115,6 +118,15 @@ impl From<ReplayError> for ServeError {
     fn from(error: ReplayError) -> Self {
         match error {
             ReplayError::Journal(error) => Self::Journal(error),
+            other => Self::Feed(other.into()),
+        }
+    }
+}
+
+impl From<FeedError> for ServeError {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Replay(error) => error.into(),
             other => Self::Feed(other),
         }
     }
@@ -135,8 +147,27 @@ impl ServeError {
     }
 }
 
-/// Serves until `shutdown` is sent or dropped, then drains: whoever was answered finds what it was
-/// told in the journal, and the journal ends in a snapshot.
+/// What faces the clients: it serves connections of the listener until it is told to end.
+type Front = Box<dyn FnOnce(Entrances) -> BoxFuture<Result<(), GatewayError>> + Send>;
+
+/// How the process meets its clients.
+struct Face {
+    front: Front,
+    /// Whether an account's trade requests have a rate.
+    is_rated: bool,
+}
+
+/// What a front is given.
+struct Entrances {
+    rt: Rt,
+    handle: Handle,
+    tokens: Arc<TokenStore>,
+    listener: Box<dyn Listener>,
+    closed: oneshot::Receiver<Shutdown>,
+}
+
+/// Serves the gateway until `shutdown` is sent or dropped, then drains: whoever was answered finds what
+/// it was told in the journal, and the journal ends in a snapshot.
 ///
 /// # Errors
 /// Whatever keeps it from starting, and whatever ends it without being asked to.
@@ -147,29 +178,71 @@ pub async fn serve(
     ready: oneshot::Sender<Ready>,
     shutdown: oneshot::Receiver<Shutdown>,
 ) -> Result<(), ServeError> {
+    let settings = settings(&options.config.gateway);
+    let front = move |to: Entrances| {
+        let run = gateway::run(to.rt, to.handle, to.tokens, settings, to.listener, to.closed);
+        Box::pin(run) as BoxFuture<_>
+    };
+    let face = Face { front: Box::new(front), is_rated: true };
+    run(rt, services, options, face, ready, shutdown).await
+}
+
+/// Serves paper accounts over the venue link (docs/VENUE_LINK.md), otherwise as `serve` does.
+///
+/// # Errors
+/// Whatever keeps it from starting, and whatever ends it without being asked to.
+pub async fn serve_venue(
+    rt: Rt,
+    services: Services,
+    options: ServeOptions,
+    ready: oneshot::Sender<Ready>,
+    shutdown: oneshot::Receiver<Shutdown>,
+) -> Result<(), ServeError> {
+    let front = |to: Entrances| {
+        let run = async {
+            broker::run(to.rt, to.handle, to.tokens, to.listener, to.closed).await;
+            Ok(())
+        };
+        Box::pin(run) as BoxFuture<_>
+    };
+    // the gateways rate their clients; what they let through is not refused here
+    let face = Face { front: Box::new(front), is_rated: false };
+    run(rt, services, options, face, ready, shutdown).await
+}
+
+async fn run(
+    rt: Rt,
+    services: Services,
+    options: ServeOptions,
+    face: Face,
+    ready: oneshot::Sender<Ready>,
+    shutdown: oneshot::Receiver<Shutdown>,
+) -> Result<(), ServeError> {
     let listener = listen(&rt, &options).await?;
     let address = listener
         .local_addr()
         .map_err(|source| ServeError::Listen { address: options.bind.clone(), source })?;
     let tokens = Arc::new(TokenStore::open(Arc::clone(&rt), Arc::clone(&services.files))?);
-    let live = matches!(options.feed, FeedSpec::Synthetic);
-    let mut config = options.config.to_config(options.strategies, live);
+    let vault = open_vault(&rt, &services).await?;
+    let mut config = options.config.to_config(options.strategies, options.feed.is_live());
+    config.trade_rate = config.trade_rate.filter(|_| face.is_rated);
+    seal_credentials(&rt, &vault, &options.config, &mut config).await?;
 
     let opened = open_journal(&rt, &services, options.journal).await?;
     if let Some(known) = opened.machine.config() {
         keep_added_accounts(known, &mut config);
         check_change(known, &config)?;
     }
-    let vault = {
-        let (rt, files) = (Arc::clone(&rt), Arc::clone(&services.files));
-        run_blocking(&rt.clone(), move || Vault::open(rt, files)).await?
-    };
     let configured = opened.machine.config() == Some(&config);
-    let feed_options = FeedOptions { spec: options.feed, speed: options.speed, seed: options.seed };
+    let token = options.config.feed.token.clone();
+    let feed_options = FeedOptions { spec: options.feed, speed: options.speed, seed: options.seed, token };
     let feed = Feed::open(&rt, feed_options, &config, &opened).await?;
     let clock = feed.clock(&rt, &opened.machine);
     let symbols = feed.symbols(&config.instruments);
-    let instruments = config.instruments.clone().into();
+    let instruments: Arc<[_]> = config.instruments.clone().into();
+    let epoch = opened.journal.epoch();
+    let connectors =
+        Arc::new(Connectors::new(Arc::clone(&rt), Arc::clone(&vault), epoch, Arc::clone(&instruments)));
     let start = Start {
         services,
         opened,
@@ -177,19 +250,41 @@ pub async fn serve(
         clock,
         feed_kind: feed.kind(),
         instruments,
-        outlet: Arc::new(NoVenues),
-        vault: Arc::new(vault),
+        outlet: Arc::clone(&connectors) as Arc<dyn Outlet>,
+        vault,
     };
     let mut node = writer::start(&rt, start);
+    connectors.attach(Arc::new(node.handle.clone()));
     node.board.lock().feed_symbols = symbols.into();
     configure(&rt, &mut node, (!configured).then_some(config)).await?;
 
-    let mut running = Running::start(&rt, &node, feed, settings(&options.config.gateway), listener, &tokens);
+    let mut running = Running::start(&rt, &node, feed, face.front, listener, &tokens);
     // nobody may be waiting for it
     let _ = ready.send(Ready { address, tokens });
     let outcome = running.watch(&mut node, shutdown).await;
     let drained = running.drain(&rt, node, *outcome.as_ref().unwrap_or(&Shutdown::Stop)).await;
     outcome.and(drained)
+}
+
+async fn open_vault(rt: &Rt, services: &Services) -> Result<Arc<Vault>, VaultError> {
+    let (own, files) = (Arc::clone(rt), Arc::clone(&services.files));
+    run_blocking(rt, move || Vault::open(own, files)).await.map(Arc::new)
+}
+
+/// Puts the file's credentials into the vault; the configuration knows their ids.
+async fn seal_credentials(
+    rt: &Rt,
+    vault: &Arc<Vault>,
+    file: &FileConfig,
+    config: &mut Config,
+) -> Result<(), VaultError> {
+    for account in &mut config.accounts {
+        if let (Some(link), Some(token)) = (&mut account.link, file.credentials.get(&account.id).cloned()) {
+            let vault = Arc::clone(vault);
+            link.secret = Some(run_blocking(rt, move || vault.seal(token.expose())).await?);
+        }
+    }
+    Ok(())
 }
 
 /// Accounts that came by `accounts.connect` are not in the configuration file, and stay.
@@ -307,7 +402,7 @@ impl Running {
         rt: &Rt,
         node: &Node,
         feed: Feed,
-        settings: GatewaySettings,
+        front: Front,
         listener: Box<dyn Listener>,
         tokens: &Arc<TokenStore>,
     ) -> Self {
@@ -328,11 +423,11 @@ impl Running {
         let (close_gateway, closed) = oneshot::channel();
         let (ended, gateway) = Ended::channel();
         let (handle, tokens) = (node.handle.clone(), Arc::clone(tokens));
-        let run = gateway::run(Arc::clone(rt), handle, tokens, settings, listener, closed);
+        let run = front(Entrances { rt: Arc::clone(rt), handle, tokens, listener, closed });
         let run = async move {
             let _ = ended.send(run.await);
         };
-        rt.spawn("gateway", TaskKind::Vital, Box::pin(run));
+        rt.spawn("front", TaskKind::Vital, Box::pin(run));
         Self { feed, feed_failed, close_gateway, gateway }
     }
 

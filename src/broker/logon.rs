@@ -15,7 +15,7 @@ use crate::{
         tokens::{Principal, Scope},
     },
 };
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, sync::OnceLock, time::Duration};
 
 /// For the first line.
 const LOGON_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,7 +50,12 @@ fn reject(reason: &'static str, message: impl Into<String>) -> Option<Reject> {
 }
 
 /// Reads the logon and answers it. `Err(None)`: the peer is gone.
-pub(super) async fn admit(broker: &Broker, peer: &mut Peer) -> Result<Admitted, Option<Reject>> {
+/// `known_as` is set to the principal as soon as it is known.
+pub(super) async fn admit(
+    broker: &Broker,
+    peer: &mut Peer,
+    known_as: &OnceLock<String>,
+) -> Result<Admitted, Option<Reject>> {
     let line = poll_fn(|cx| peer.lines.poll_next(cx, &mut *peer.stream));
     let line = timeout(&broker.rt, LOGON_TIMEOUT, line).await.and_then(Result::ok).ok_or(None)?;
     let logon = wire::read_logon(&line).map_err(|error| reject("BAD_LOGON", error.to_string()))?;
@@ -60,6 +65,11 @@ pub(super) async fn admit(broker: &Broker, peer: &mut Peer) -> Result<Admitted, 
     }
     let principal = logon.token.as_deref().and_then(|token| broker.tokens.find(token));
     let principal = principal.ok_or_else(|| reject("TOKEN_UNKNOWN", "there is no such token"))?;
+    // from here on a revocation ends it; one that came in between is seen at once
+    let name = known_as.get_or_init(|| principal.name.clone());
+    if !broker.tokens.knows(name) {
+        return Err(reject("TOKEN_UNKNOWN", "there is no such token"));
+    }
     let business = match (&logon.account, &logon.market_data) {
         (Some(account), None) => orders(broker, account, principal).await?,
         (None, Some(symbols)) => quotes(broker, symbols, &principal)?,

@@ -36,15 +36,12 @@ use crate::node::{
 use std::{
     future::poll_fn,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use tokio::{
-    io::AsyncWriteExt,
-    sync::{mpsc, oneshot},
-};
+use tokio::{io::AsyncWriteExt, sync::mpsc};
 
 /// Connections at most, and those of them that have not said who they are.
 const CONNECTIONS_MAX: usize = 1_024;
@@ -61,31 +58,40 @@ pub(crate) struct Broker {
     tokens: Arc<TokenStore>,
     fence: Arc<Fence>,
     connections: AtomicUsize,
-    /// Dropped at the end: every session holds a receiver.
-    shutdown: Mutex<Vec<mpsc::Sender<()>>>,
+    guests: Mutex<Vec<Guest>>,
 }
 
-/// Serves connections until `shutdown` is sent or dropped; then every session is ended with a word.
+/// A connection, as whoever ends it knows it.
+struct Guest {
+    /// A word: its token was revoked. Dropped: the process ends.
+    end: mpsc::Sender<()>,
+    /// Once it has said who it is.
+    principal: Arc<OnceLock<String>>,
+}
+
+/// Serves connections until `shutdown` is ready; then every session is ended with a word.
 pub(crate) async fn run(
     rt: Rt,
     handle: Handle,
     tokens: Arc<TokenStore>,
     mut listener: Box<dyn Listener>,
-    mut shutdown: oneshot::Receiver<()>,
+    mut shutdown: impl Future + Unpin,
 ) {
+    let mut revoked = tokens.revocations();
     let broker = Arc::new(Broker {
         rt: Arc::clone(&rt),
         handle,
         tokens,
         fence: Arc::default(),
         connections: AtomicUsize::new(0),
-        shutdown: Mutex::default(),
+        guests: Mutex::default(),
     });
     let (alive, mut all_left) = mpsc::channel::<()>(1);
     loop {
         tokio::select! {
             biased;
             _ = &mut shutdown => break,
+            Some(()) = revoked.recv() => broker.end_strangers(),
             accepted = listener.accept() => match accepted {
                 Ok(connection) => broker.accept(connection, alive.clone()),
                 Err(error) => {
@@ -97,7 +103,7 @@ pub(crate) async fn run(
         }
     }
     drop((listener, alive));
-    broker.senders().clear();
+    broker.guests().clear();
     if timeout(&rt, SHUTDOWN_TIMEOUT, all_left.recv()).await.is_none() {
         tracing::warn!("sessions did not end in time");
     }
@@ -111,34 +117,46 @@ impl Broker {
 
     fn accept(self: &Arc<Self>, (stream, address): Connection, alive: mpsc::Sender<()>) {
         let place = Place::take(self);
-        let (end, shutdown) = mpsc::channel(1);
+        let (end, ending) = mpsc::channel(1);
+        let principal = Arc::new(OnceLock::new());
         // beyond the limit the socket is dropped: whoever floods is owed no answer
         let Some(place) = place else { return };
         {
-            let mut senders = self.senders();
-            senders.retain(|sender| !sender.is_closed());
-            senders.push(end);
+            let mut guests = self.guests();
+            guests.retain(|guest| !guest.end.is_closed());
+            guests.push(Guest { end, principal: Arc::clone(&principal) });
         }
         let broker = Arc::clone(self);
         let serve = async move {
             let _held = (place, alive);
-            broker.serve(stream, address, shutdown).await;
+            broker.serve(stream, address, ending, &principal).await;
         };
         self.rt.spawn("link", TaskKind::Session, Box::pin(serve));
+    }
+
+    /// Ends the sessions whose token is none any more.
+    fn end_strangers(&self) {
+        for guest in self.guests().iter() {
+            if guest.principal.get().is_some_and(|name| !self.tokens.knows(name)) {
+                // full: it has been told
+                let _ = guest.end.try_send(());
+            }
+        }
     }
 
     async fn serve(
         self: Arc<Self>,
         stream: Box<dyn crate::node::runtime::Stream>,
         address: String,
-        mut shutdown: mpsc::Receiver<()>,
+        mut ending: mpsc::Receiver<()>,
+        principal: &OnceLock<String>,
     ) {
         let mut peer =
             Peer { rt: Arc::clone(&self.rt), stream, lines: Lines::default(), heartbeat: Duration::ZERO };
         let admitted = tokio::select! {
             biased;
-            _ = shutdown.recv() => return,
-            admitted = logon::admit(&self, &mut peer) => admitted,
+            _ = ending.recv() => return,
+            admitted = logon::admit(&self, &mut peer, principal) => admitted,
         };
         let Admitted { business, client } = match admitted {
             Ok(admitted) => admitted,
@@ -155,13 +173,13 @@ impl Broker {
             Business::Orders { account, principal, pass } => {
                 tracing::info!(address, %account, client, "a session began");
                 let mut session = Session::new(&self, account, principal, pass);
-                let stop = session.talk(&mut peer, &mut shutdown).await;
+                let stop = session.talk(&mut peer, &mut ending).await;
                 // what could still enter ends here, and the account is free
                 (session.into_outbox(), stop)
             }
             Business::Quotes { symbols } => {
                 tracing::info!(address, client, symbols = symbols.len(), "a market data session began");
-                quotes::talk(&self, &symbols, &mut peer, &mut shutdown).await
+                quotes::talk(&self, &symbols, &mut peer, &mut ending).await
             }
         };
         tracing::info!(address, reason, "a session ended");
@@ -182,8 +200,8 @@ impl Broker {
         let _ = timeout(&self.rt, GOODBYE_TIMEOUT, goodbye).await;
     }
 
-    fn senders(&self) -> std::sync::MutexGuard<'_, Vec<mpsc::Sender<()>>> {
-        self.shutdown.lock().unwrap_or_else(PoisonError::into_inner)
+    fn guests(&self) -> std::sync::MutexGuard<'_, Vec<Guest>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -202,6 +220,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Why a session is ended from outside.
+fn ended(word: Option<()>) -> Stop {
+    Stop::new(if word.is_some() { "REVOKED: the token is none any more" } else { "SHUTDOWN" })
 }
 
 /// How this venue names itself.

@@ -3,6 +3,7 @@
 use super::{
     Broker,
     clerk::Stop,
+    ended,
     outbox::Outbox,
     peer::{Peer, Watch},
 };
@@ -21,7 +22,7 @@ const RELEASES: usize = 256;
 
 /// What one turn of the loop brought.
 enum Turn {
-    Shutdown,
+    Ended(Option<()>),
     Timer,
     Released(Option<Arc<Release>>),
     Line(Result<Vec<u8>, String>),
@@ -32,7 +33,7 @@ pub(super) async fn talk(
     broker: &Broker,
     symbols: &[InstrumentId],
     peer: &mut Peer,
-    shutdown: &mut mpsc::Receiver<()>,
+    ending: &mut mpsc::Receiver<()>,
 ) -> (Outbox, Stop) {
     let _interest = broker.handle.tick_interest();
     let mut releases = broker.handle.subscribe(RELEASES);
@@ -48,7 +49,7 @@ pub(super) async fn talk(
         }
         let turn = tokio::select! {
             biased;
-            _ = shutdown.recv() => Turn::Shutdown,
+            word = ending.recv() => Turn::Ended(word),
             () = watch.ring() => Turn::Timer,
             line = poll_fn(|cx| {
                 let waited = !outbox.is_empty();
@@ -63,7 +64,7 @@ pub(super) async fn talk(
             release = releases.recv() => Turn::Released(release),
         };
         let stop = match turn {
-            Turn::Shutdown => Some(Stop::new("SHUTDOWN")),
+            Turn::Ended(word) => Some(ended(word)),
             Turn::Timer => match watch.tick(&outbox, false) {
                 Err(stop) => Some(stop),
                 Ok(quiet) => {

@@ -4,6 +4,7 @@
 use super::{
     Broker,
     clerk::{Clerk, InFlight, Stop, Todo},
+    ended,
     entry::{Entry, Outcome},
     fence::Pass,
     outbox::Outbox,
@@ -62,7 +63,7 @@ enum Arrival {
 /// What one turn of the loop brought.
 enum Turn {
     Replaced,
-    Shutdown,
+    Ended(Option<()>),
     Timer,
     Stopped(Stop),
     Done(Outcome),
@@ -101,7 +102,7 @@ impl Session {
     }
 
     /// Talks until something ends the session; returns the reason.
-    pub async fn talk(&mut self, peer: &mut Peer, shutdown: &mut mpsc::Receiver<()>) -> Stop {
+    pub async fn talk(&mut self, peer: &mut Peer, ending: &mut mpsc::Receiver<()>) -> Stop {
         let mut watch = Watch::new(peer);
         loop {
             let may_read = self.in_flight.len() < IN_FLIGHT_MAX && self.todo.capacity() > IN_FLIGHT_MAX + 2;
@@ -109,7 +110,7 @@ impl Session {
             let turn = tokio::select! {
                 biased;
                 () = self.pass.replaced() => Turn::Replaced,
-                _ = shutdown.recv() => Turn::Shutdown,
+                word = ending.recv() => Turn::Ended(word),
                 () = watch.ring() => Turn::Timer,
                 // first polled in the order in which they came: the engine counts them so
                 Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => Turn::Done(done),
@@ -127,7 +128,7 @@ impl Session {
             };
             let taken = match turn {
                 Turn::Replaced => Err(Stop::new("REPLACED: another session of this account began")),
-                Turn::Shutdown => Err(Stop::new("SHUTDOWN")),
+                Turn::Ended(word) => Err(ended(word)),
                 Turn::Stopped(stop) => Err(stop),
                 Turn::Timer => self.tick(&mut watch, !may_read),
                 Turn::Done(outcome) => {

@@ -3,9 +3,11 @@
 
 mod alarms;
 mod backtest;
+mod process;
 mod serve;
 mod strategy;
 mod token;
+mod venue;
 
 use crate::node::{
     config::{ConfigError, FileConfig},
@@ -42,6 +44,8 @@ struct Arguments {
 enum Command {
     /// Run the gateway: a paper account, market data, a WebSocket
     Serve(serve::ServeCommand),
+    /// Run a venue: paper accounts that gateways reach by the venue link (docs/VENUE_LINK.md)
+    Venue(venue::VenueCommand),
     /// Manage access tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
     silence_guarded_panics();
     match arguments.command {
         Command::Serve(command) => serve::run(command),
+        Command::Venue(command) => venue::run(command),
         Command::Token(command) => token::run(command),
         Command::Backtest(command) => backtest::run(command),
         Command::Replay(command) => run_replay(&command).into(),

@@ -40,6 +40,8 @@ impl NodeState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedState {
     Starting,
+    /// A venue cannot be reached, or has not answered yet.
+    Connecting,
     Live,
     Replaying,
     /// A replay that has no more quotes.
@@ -52,6 +54,7 @@ impl FeedState {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
+            Self::Connecting => "connecting",
             Self::Live => "live",
             Self::Replaying => "replaying",
             Self::Ended => "ended",
@@ -86,7 +89,7 @@ pub struct NodeStatus {
     /// The oldest critical event that is still kept; 0 without any.
     pub oldest: u64,
     pub checkpoint: Option<Checkpoint>,
-    /// `synthetic` or `replay`.
+    /// `synthetic`, `replay` or `venue`.
     pub feed_kind: &'static str,
     /// What it quotes.
     pub feed_symbols: Arc<[Symbol]>,

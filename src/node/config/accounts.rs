@@ -3,24 +3,33 @@
 use super::{
     amount,
     error::{ConfigError, nearest},
+    gateway::split_address,
     limits,
     table::Table,
     whole,
 };
-use crate::domain::{
-    account::{AccountConfig, AccountMode, PositionMode},
-    config::Limits,
-    id::{AccountId, Symbol},
-    instrument,
-    money::Currency,
+use crate::{
+    domain::{
+        account::{AccountConfig, AccountMode, LinkSettings, PAPER, PositionMode, VENUE},
+        config::Limits,
+        id::{AccountId, Symbol},
+        instrument,
+        money::Currency,
+    },
+    node::vault::Secret,
 };
 use rust_decimal::Decimal;
+use std::collections::BTreeMap;
 
 /// Accounts of one file at most.
 const ACCOUNTS_MAX: usize = 1_000;
 const DEPOSIT: Decimal = Decimal::from_parts(10_000, 0, 0, false, 0);
 const LEVERAGE: u32 = 100;
 const LEVERAGE_MAX: u64 = 10_000;
+const ADDRESS: &str = "an address such as \"127.0.0.1:18790\"";
+const ADDRESS_BYTES: usize = 255;
+const LOGIN: &str = "the account's name at the venue, of at most 64 characters";
+const LOGIN_CHARS: usize = 64;
 const ID: &str = "an id: 1 to 64 of A-Z a-z 0-9 _ . : -";
 
 /// The account that exists without a file.
@@ -43,11 +52,14 @@ pub(super) fn paper() -> AccountConfig {
     }
 }
 
-/// All accounts of the file, each id once; `None`: the file names none.
-pub(super) fn read(top: &Table<'_>) -> Result<Option<Vec<AccountConfig>>, ConfigError> {
+/// All accounts of the file, each id once, and what they log on with; `None`: the file names none.
+pub(super) fn read(
+    top: &Table<'_>,
+    credentials: &mut BTreeMap<AccountId, Secret>,
+) -> Result<Option<Vec<AccountConfig>>, ConfigError> {
     let mut seen: Vec<(AccountId, usize)> = Vec::new();
     top.tables("accounts", |table| {
-        let account = account(table)?;
+        let (account, token) = account(table)?;
         let place = table.place("id");
         if let Some((id, first_line)) = seen.iter().find(|(id, _)| *id == account.id) {
             return Err(ConfigError::Duplicate { place, id: id.to_string(), first_line: *first_line });
@@ -57,37 +69,77 @@ pub(super) fn read(top: &Table<'_>) -> Result<Option<Vec<AccountConfig>>, Config
             return Err(ConfigError::Value { place, value: format!("`{}`", account.id), expected });
         }
         seen.push((account.id.clone(), place.line));
+        if let Some(token) = token {
+            credentials.insert(account.id.clone(), token);
+        }
         Ok(account)
     })
 }
 
-fn account(table: &Table<'_>) -> Result<AccountConfig, ConfigError> {
+fn account(table: &Table<'_>) -> Result<(AccountConfig, Option<Secret>), ConfigError> {
     let id = table
         .text("id", ID, |text| AccountId::new(text).ok())?
         .ok_or_else(|| ConfigError::Missing { place: table.place("id"), expected: ID })?;
     let label = table.text("label", "a text of at most 200 characters", |text| {
         (text.chars().count() <= 200).then(|| text.to_owned())
     })?;
-    only(table, "mode", &["paper", "demo", "live"], "paper")?;
-    only(table, "connector", &[], "paper")?;
+    let connector = connector(table)?;
+    let is_paper = connector == PAPER;
+    only(table, "mode", &["paper", "demo", "live"], if is_paper { "paper" } else { "demo" })?;
     only(table, "position_mode", &["hedging", "netting"], "hedging")?;
-    Ok(AccountConfig {
+    let (link, token) = if is_paper { (None, None) } else { link(table)? };
+    let account = AccountConfig {
         label: label.unwrap_or_else(|| id.to_string()),
         id,
-        mode: AccountMode::Paper,
-        connector: "paper".into(),
+        mode: if is_paper { AccountMode::Paper } else { AccountMode::Demo },
         currency: table
             .text("currency", "a currency code such as \"USD\"", Currency::new)?
             .unwrap_or(Currency::USD),
         leverage: whole(table, "leverage", 1, LEVERAGE_MAX)?.unwrap_or(LEVERAGE),
         position_mode: PositionMode::Hedging,
-        deposit: amount(table, "deposit", Decimal::ZERO)?.unwrap_or(DEPOSIT),
-        commission_per_lot: amount(table, "commission_per_lot", Decimal::ZERO)?.unwrap_or_default(),
+        // of another venue's account, its venue keeps the books
+        deposit: if is_paper {
+            amount(table, "deposit", Decimal::ZERO)?.unwrap_or(DEPOSIT)
+        } else {
+            Decimal::ZERO
+        },
+        commission_per_lot: if is_paper {
+            amount(table, "commission_per_lot", Decimal::ZERO)?.unwrap_or_default()
+        } else {
+            Decimal::ZERO
+        },
         allowed_symbols: symbols(table)?,
         limits: table.table("risk", limits)?.unwrap_or_default(),
-        link: None,
+        link,
         added: false,
-    })
+        connector,
+    };
+    Ok((account, token))
+}
+
+fn connector(table: &Table<'_>) -> Result<String, ConfigError> {
+    let known = table.text("connector", "`paper` or `venue`", |text| {
+        [PAPER, VENUE].contains(&text).then(|| text.to_owned())
+    })?;
+    Ok(known.unwrap_or_else(|| PAPER.to_owned()))
+}
+
+/// Where the venue is, and what it is told about who we are.
+fn link(table: &Table<'_>) -> Result<(Option<LinkSettings>, Option<Secret>), ConfigError> {
+    let address = table.text("address", ADDRESS, |text| {
+        (text.len() <= ADDRESS_BYTES && split_address(text).is_some()).then(|| text.to_owned())
+    })?;
+    let address = address.ok_or_else(|| missing(table, "address", ADDRESS))?;
+    let login = table.text("login", LOGIN, |text| {
+        (1..=LOGIN_CHARS).contains(&text.chars().count()).then(|| text.to_owned())
+    })?;
+    let login = login.ok_or_else(|| missing(table, "login", LOGIN))?;
+    let token = super::token(table)?;
+    Ok((Some(LinkSettings { address, login, secret: None }), token))
+}
+
+fn missing(table: &Table<'_>, key: &str, expected: &'static str) -> ConfigError {
+    ConfigError::Missing { place: table.place(key), expected }
 }
 
 /// A choice of which only one is there yet. `known`: what it may be called; empty: anything.

@@ -2,7 +2,7 @@
 //! quotes come from. Without a file: one paper account, on the loopback interface, with synthetic
 //! quotes.
 //!
-//! Imports `domain` and nothing that runs. Every error names file, line and key.
+//! Imports `domain` and, of the node, plain values only. Every error names file, line and key.
 
 mod accounts;
 mod error;
@@ -13,15 +13,18 @@ mod table;
 mod tests;
 
 pub use error::{ConfigError, Place};
-pub use feed::{FeedSection, FeedSpec, ReplaySpec, SpecError};
+pub use feed::{FEED_FORMS, FeedSection, FeedSpec, ReplaySpec, SpecError, VenueSpec};
 pub use gateway::GatewaySection;
 pub use table::Environment;
 
+use super::vault::Secret;
 use crate::domain::{
     account::AccountConfig,
     config::{Config, Limits, StrategyConfig, TradeRate},
+    id::AccountId,
 };
 use rust_decimal::Decimal;
+use std::collections::BTreeMap;
 use table::{Document, Table};
 
 /// A quote of a live feed older than this is stale.
@@ -38,6 +41,8 @@ pub struct FileConfig {
     /// For every account; an account's own limits apply beside them.
     pub limits: Limits,
     pub accounts: Vec<AccountConfig>,
+    /// What accounts at venues log on with. They go into the vault; `accounts` names none of them.
+    pub credentials: BTreeMap<AccountId, Secret>,
 }
 
 impl Default for FileConfig {
@@ -47,6 +52,7 @@ impl Default for FileConfig {
             feed: FeedSection::default(),
             limits: Limits::default(),
             accounts: vec![accounts::paper()],
+            credentials: BTreeMap::new(),
         }
     }
 }
@@ -55,12 +61,14 @@ impl FileConfig {
     /// Reads the text of a file; `file` is its name in errors.
     pub fn parse(file: &str, text: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
         Document { file, text, environment }.read(|top| {
-            let accounts = accounts::read(top)?;
+            let mut credentials = BTreeMap::new();
+            let accounts = accounts::read(top, &mut credentials)?;
             Ok(Self {
                 gateway: top.table("gateway", gateway::read)?.unwrap_or_default(),
                 feed: top.table("feed", feed::read)?.unwrap_or_default(),
                 limits: top.table("risk", limits)?.unwrap_or_default(),
                 accounts: accounts.unwrap_or_else(|| vec![accounts::paper()]),
+                credentials,
             })
         })
     }
@@ -79,6 +87,15 @@ impl FileConfig {
             ..Config::built_in()
         }
     }
+}
+
+/// A credential. It is written as `${NAME}`, so that the file holds none.
+fn token(table: &Table<'_>) -> Result<Option<Secret>, ConfigError> {
+    const TOKEN_BYTES: usize = 4_096;
+    let expected = "a token of at most 4096 bytes, such as \"${VENUE_TOKEN}\"";
+    table.text("token", expected, |text| {
+        (1..=TOKEN_BYTES).contains(&text.len()).then(|| Secret::from(text.to_owned()))
+    })
 }
 
 /// The limits of one scope.

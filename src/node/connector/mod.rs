@@ -15,7 +15,8 @@ mod session;
 mod tests;
 pub mod wire;
 
-pub(crate) use session::client;
+pub(crate) use backoff::Backoff;
+pub(crate) use session::{End, client, exchange, heartbeat};
 
 use self::{link::Link, port::Port, requests::Speech};
 use super::{
@@ -72,10 +73,12 @@ impl Connectors {
         Self { rt, vault, epoch, instruments, entrance: OnceLock::new(), ports: Mutex::default() }
     }
 
-    /// Says where the venues' news enter. Comes before the first request.
+    /// Says where the venues' news enter; the connectors that are wanted begin.
     pub fn attach(&self, entrance: Arc<dyn Entrance>) {
-        // a second one would be the same
-        let _ = self.entrance.set(entrance);
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.entrance.set(Arc::clone(&entrance)).is_ok() {
+            ports.iter().for_each(|(account, port)| self.begin(account, port, &entrance));
+        }
     }
 
     /// The account's port; its task begins with it.
@@ -83,20 +86,26 @@ impl Connectors {
         let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         let port = ports.entry(account.clone()).or_insert_with(|| {
             let port = Arc::new(Port::new());
-            let link = Link {
-                rt: Arc::clone(&self.rt),
-                entrance: Arc::clone(self.entrance.get().expect("attached before the first request")),
-                vault: Arc::clone(&self.vault),
-                epoch: self.epoch,
-                instruments: Arc::clone(&self.instruments),
-                account: account.clone(),
-                port: Arc::clone(&port),
-            };
-            // without it the account could not trade, and would not know
-            self.rt.spawn("connector", TaskKind::Vital, Box::pin(link.run()));
+            if let Some(entrance) = self.entrance.get() {
+                self.begin(account, &port, entrance);
+            }
             port
         });
         Arc::clone(port)
+    }
+
+    fn begin(&self, account: &AccountId, port: &Arc<Port>, entrance: &Arc<dyn Entrance>) {
+        let link = Link {
+            rt: Arc::clone(&self.rt),
+            entrance: Arc::clone(entrance),
+            vault: Arc::clone(&self.vault),
+            epoch: self.epoch,
+            instruments: Arc::clone(&self.instruments),
+            account: account.clone(),
+            port: Arc::clone(port),
+        };
+        // without it the account could not trade, and would not know
+        self.rt.spawn("connector", TaskKind::Vital, Box::pin(link.run()));
     }
 }
 

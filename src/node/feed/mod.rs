@@ -1,16 +1,21 @@
-//! Where quotes come from: a task that turns a synthetic market or a recording into market inputs.
+//! Where quotes come from: a task that turns a synthetic market, a recording or a venue's market data into
+//! market inputs.
 //!
 //! A live feed never waits for the writer: the newest quote of a symbol replaces one that found no
 //! room. A recording waits, loses nothing, and drives the clock.
 
+mod live;
 mod replay;
 mod synthetic;
+mod venue;
 
 pub use replay::ReplayError;
+pub use venue::UnknownSymbol;
 
 use self::{
     replay::{Progress, Replay},
     synthetic::Synthetic,
+    venue::VenueFeed,
 };
 use super::{
     clock::{Clock, Speed},
@@ -19,6 +24,7 @@ use super::{
     lanes::MarketInput,
     runtime::{Rt, run_blocking},
     status::{FeedState, StatusBoard},
+    vault::Secret,
 };
 use crate::{
     domain::{
@@ -37,6 +43,16 @@ use tokio::sync::mpsc;
 pub(crate) enum Feed {
     Synthetic(Synthetic),
     Replay(Box<Replay>),
+    Venue(VenueFeed),
+}
+
+/// Why a feed cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Venue(#[from] UnknownSymbol),
 }
 
 /// What a running feed needs.
@@ -53,6 +69,8 @@ pub(crate) struct FeedOptions {
     pub spec: FeedSpec,
     pub speed: Speed,
     pub seed: u64,
+    /// For a venue.
+    pub token: Option<Secret>,
 }
 
 impl Feed {
@@ -62,7 +80,7 @@ impl Feed {
         options: FeedOptions,
         config: &Config,
         opened: &Opened,
-    ) -> Result<Self, ReplayError> {
+    ) -> Result<Self, FeedError> {
         let machine = &opened.machine;
         match options.spec {
             FeedSpec::Synthetic => {
@@ -76,26 +94,27 @@ impl Feed {
                     ended: machine.data_ended(),
                     journal: opened.journal.reader(),
                 };
-                run_blocking(rt, move || Replay::open(&spec, speed, &instruments, &progress))
-                    .await
-                    .map(|replay| Self::Replay(Box::new(replay)))
+                let open = move || Replay::open(&spec, speed, &instruments, &progress);
+                Ok(Self::Replay(Box::new(run_blocking(rt, open).await?)))
             }
+            FeedSpec::Venue(spec) => Ok(Self::Venue(VenueFeed::new(spec, options.token, config)?)),
         }
     }
 
     /// The clock that goes with it.
     pub fn clock(&self, rt: &Rt, machine: &Machine) -> Clock {
         match self {
-            Self::Synthetic(_) => Clock::live(rt.clone(), machine.now()),
+            Self::Synthetic(_) | Self::Venue(_) => Clock::live(rt.clone(), machine.now()),
             Self::Replay(replay) => replay.clock(rt, machine.now()),
         }
     }
 
-    /// `synthetic` or `replay`.
+    /// `synthetic`, `replay` or `venue`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Synthetic(_) => "synthetic",
             Self::Replay(_) => "replay",
+            Self::Venue(_) => "venue",
         }
     }
 
@@ -104,6 +123,7 @@ impl Feed {
         match self {
             Self::Synthetic(_) => instruments.iter().map(|i| i.symbol.clone()).collect(),
             Self::Replay(replay) => vec![replay.symbol().clone()],
+            Self::Venue(venue) => venue.symbols(),
         }
     }
 
@@ -112,6 +132,7 @@ impl Feed {
         let state = match &self {
             Self::Synthetic(_) => FeedState::Live,
             Self::Replay(_) => FeedState::Replaying,
+            Self::Venue(_) => FeedState::Connecting,
         };
         context.board.lock().feed = state;
         match self {
@@ -125,6 +146,10 @@ impl Feed {
                     context.board.lock().feed = FeedState::Failed;
                 }
                 result
+            }
+            Self::Venue(venue) => {
+                venue.run(&context).await;
+                Ok(())
             }
         }
     }

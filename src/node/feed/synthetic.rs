@@ -1,19 +1,16 @@
 //! The synthetic market, live: its quotes come when the wall clock says so.
 
-use super::FeedContext;
+use super::{FeedContext, live::send};
 use crate::{
     domain::{
         config::Config,
         instrument::InstrumentId,
         market::Quote,
-        message::Input,
         time::{SECOND_NS, UnixNanos},
     },
-    node::lanes::MarketInput,
     quotes::SyntheticFeed,
 };
 use std::{collections::BTreeMap, time::Duration};
-use tokio::sync::mpsc::error::TrySendError;
 
 /// Quotes further behind than this are not made up for, as after a suspended machine. Those of the
 /// last seconds are: at the start every open market has a quote as soon as somebody connects.
@@ -23,9 +20,6 @@ const BEHIND_MAX_NS: i64 = 5 * SECOND_NS;
 pub(crate) struct Synthetic {
     feed: SyntheticFeed,
 }
-
-/// The writer is gone.
-struct Gone;
 
 impl Synthetic {
     /// Goes on from the last quotes, if there are any.
@@ -53,19 +47,6 @@ impl Synthetic {
             after = at.max(now.plus(-BEHIND_MAX_NS));
         }
     }
-}
-
-/// Sends as many as there is room for.
-fn send(context: &FeedContext, waiting: &mut BTreeMap<InstrumentId, Quote>) -> Result<(), Gone> {
-    while let Some((&instrument, quote)) = waiting.first_key_value() {
-        let input = Input::Quote { instrument, bid: quote.bid, ask: quote.ask };
-        match context.market.try_send(MarketInput { input, row: None }) {
-            Ok(()) => drop(waiting.pop_first()),
-            Err(TrySendError::Full(_)) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(Gone),
-        }
-    }
-    Ok(())
 }
 
 fn until(now: UnixNanos, at: UnixNanos) -> Duration {

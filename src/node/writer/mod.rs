@@ -15,7 +15,9 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use outlet::{NoVenues, Outlet};
+#[cfg(test)]
+pub(crate) use outlet::NoVenues;
+pub(crate) use outlet::Outlet;
 pub(crate) use start::{Ended, Node, Start, start};
 
 use self::{

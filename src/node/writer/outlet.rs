@@ -13,8 +13,10 @@ pub(crate) trait Outlet: Send + Sync {
 }
 
 /// No venues outside of the machine.
+#[cfg(test)]
 pub(crate) struct NoVenues;
 
+#[cfg(test)]
 impl Outlet for NoVenues {
     fn send(&self, requests: Vec<VenueRequest>) {
         assert!(requests.is_empty(), "there are paper accounts only");

@@ -31,7 +31,7 @@ fn recording(directory: &tempfile::TempDir) -> FeedOptions {
     let path = directory.path().join("BTCUSD_M1.csv");
     std::fs::write(&path, text).expect("the file can be written");
     let spec = FeedSpec::parse(&format!("replay:{}", path.display())).expect("a feed");
-    FeedOptions { spec, speed: Speed::Max, seed: 0 }
+    FeedOptions { spec, speed: Speed::Max, seed: 0, token: None }
 }
 
 /// Runs until the recording has ended.
@@ -129,7 +129,7 @@ fn tick_recording(directory: &tempfile::TempDir) -> FeedOptions {
         path.display().to_string()
     });
     let spec = FeedSpec::parse(&format!("replay:{},tz=UTC", paths.join(","))).expect("a feed");
-    FeedOptions { spec, speed: Speed::Max, seed: 0 }
+    FeedOptions { spec, speed: Speed::Max, seed: 0, token: None }
 }
 
 /// Enters the first rows as the feed would, and makes them durable.

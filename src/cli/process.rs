@@ -1,0 +1,147 @@
+//! A process that serves on tokio and the operating system until a signal: what `serve` and `venue` have in
+//! common.
+
+use super::{INTEGRITY, USAGE, alarms::Alarms, fail};
+use crate::{
+    gateway::Shutdown,
+    node::{
+        control,
+        host::{FileStorage, PrivateFiles, TokioRuntime},
+        runtime::{Rt, TaskKind, timeout},
+        services::Services,
+        tokens::OPERATOR_TOKEN,
+    },
+    serve::{Ready, ServeError, ServeOptions, serve, serve_venue},
+};
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+
+/// Signals that come so close together are one wish.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// What is served.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Role {
+    Gateway,
+    Venue,
+}
+
+/// What is said when it is up, of the address and the file with the operator's token.
+pub(super) type Announce = fn(&str, &Path) -> String;
+
+/// A process to be.
+#[derive(Debug, Clone)]
+pub(super) struct Process {
+    pub role: Role,
+    /// Of journal and tokens.
+    pub directory: PathBuf,
+    pub announce: Announce,
+}
+
+impl Process {
+    /// Serves to the end; returns the exit code.
+    pub fn run(self, options: ServeOptions) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(format!("the runtime cannot start: {error}"), USAGE),
+        };
+        match runtime.block_on(self.serve(options)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let integrity = error.downcast_ref().is_some_and(ServeError::is_integrity);
+                fail(error, if integrity { INTEGRITY } else { USAGE })
+            }
+        }
+    }
+
+    /// Serves until a signal or a failure.
+    async fn serve(self, options: ServeOptions) -> Result<(), Box<dyn Error>> {
+        let directory = self.directory.clone();
+        let rt: Rt = Arc::new(TokioRuntime::new());
+        let services = Services {
+            storage: Arc::new(FileStorage::new(&directory)),
+            files: Arc::new(PrivateFiles::new(&directory)),
+            probe: Arc::new(Alarms),
+        };
+        let (shutdown, stopping) = oneshot::channel();
+        let signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            restart: signal(SignalKind::user_defined2())?,
+        };
+        rt.spawn("signals", TaskKind::Session, Box::pin(watch(Arc::clone(&rt), signals, shutdown)));
+        let (ready, is_ready) = oneshot::channel();
+        let socket_is_ours = Arc::new(AtomicBool::new(false));
+        let role = self.role;
+        let announce = self.announce_when(Arc::clone(&rt), is_ready, Arc::clone(&socket_is_ours));
+        rt.spawn("control", TaskKind::Session, Box::pin(announce));
+        let served = match role {
+            Role::Gateway => serve(Arc::clone(&rt), services, options, ready, stopping).await,
+            Role::Venue => serve_venue(Arc::clone(&rt), services, options, ready, stopping).await,
+        };
+        // the socket of a process that came up; of one that did not, the directory may be another's
+        if socket_is_ours.load(Ordering::Relaxed) {
+            control::remove(&directory);
+        }
+        Ok(served?)
+    }
+
+    /// Says where it is, once it is up, and then answers on the control socket.
+    async fn announce_when(self, rt: Rt, ready: oneshot::Receiver<Ready>, socket_is_ours: Arc<AtomicBool>) {
+        let Ok(Ready { address, tokens }) = ready.await else {
+            return;
+        };
+        socket_is_ours.store(true, Ordering::Relaxed);
+        let text = (self.announce)(&address, &self.directory.join(OPERATOR_TOKEN));
+        // nobody may be reading
+        let _ = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
+        if let Err(error) = control::serve(&rt, &self.directory, tokens).await {
+            tracing::warn!(%error, "no control socket: `lockstep token new` works only while this process is down");
+        }
+    }
+}
+
+/// The first signal drains. A later one ends the process at once: somebody has lost patience. Supervisors
+/// and shells signal the process and its group, so what comes with the first means the same.
+async fn watch(rt: Rt, mut signals: Signals, shutdown: oneshot::Sender<Shutdown>) {
+    let first = signals.next().await;
+    // a process that is on its way out anyway has dropped its end
+    let _ = shutdown.send(first);
+    rt.sleep(SAME_SIGNAL).await;
+    while timeout(&rt, Duration::ZERO, signals.next()).await.is_some() {}
+    signals.next().await;
+    tracing::warn!("a second signal: ending at once");
+    std::process::exit(USAGE.into());
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// SIGUSR2: a supervisor is about to start it anew.
+    restart: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Shutdown {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Shutdown::Stop,
+            _ = self.interrupt.recv() => Shutdown::Stop,
+            _ = self.restart.recv() => Shutdown::Restart,
+        }
+    }
+}
