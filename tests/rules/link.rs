@@ -958,3 +958,64 @@ proptest! {
         prop_assert_eq!(restored.encode(), state);
     }
 }
+
+/// An answer to a request that left no trace at the venue.
+fn aside(report: LinkReport) -> LinkEvent {
+    LinkEvent::Report(Box::new(NumberedReport { seq: 0, prev: 0, report }))
+}
+
+#[test]
+fn or11_a_refusal_that_the_venue_does_not_log_is_an_answer_all_the_same() {
+    let mut far = Far::up();
+    let order = far.sent(buy("BTCUSD", "0.10"));
+    let reason = "LANE_FULL".to_owned();
+    let refused = aside(LinkReport::Rejected { order: order.to_string(), reason });
+    far.news(refused.clone());
+    assert_eq!(far.order(order), OrderStatus::Rejected);
+    let again = far.news(refused);
+    assert_eq!(again.marks, [Mark::DuplicateReport], "once is enough");
+
+    let resting = far.resting();
+    far.send(CommandBody::Cancel(CancelOrders {
+        account: account_id(FAR),
+        target: CancelTarget::Order(resting),
+    }));
+    let reason = "BUSY".to_owned();
+    far.news(aside(LinkReport::CancelRejected { order: resting.to_string(), reason }));
+    assert_eq!(far.order(resting), OrderStatus::Accepted, "it rests on");
+
+    // the log goes on as if nothing had been said
+    far.report(LinkReport::Canceled { order: resting.to_string(), reason: None });
+    assert_eq!(far.order(resting), OrderStatus::Canceled);
+    assert_eq!(far.status(), LinkStatus::Connected);
+}
+
+#[test]
+fn levels_refused_of_a_position_that_is_closed_meanwhile_are_no_contradiction() {
+    let mut far = Far::up();
+    let order = far.open();
+    far.report(LinkReport::Fill(venue_close(order, "x2")));
+    let refused = || LinkReport::ModifyRejected {
+        order: None,
+        position: Some(format!("t{}", order.0)),
+        reason: "POSITION_UNKNOWN".to_owned(),
+    };
+    far.report(refused());
+    far.news(aside(refused()));
+    assert_eq!(far.status(), LinkStatus::Connected);
+}
+
+#[test]
+fn lv01_what_happened_to_an_order_must_bear_a_number() {
+    let check = |report: fn(OrderId) -> LinkReport| {
+        let mut far = Far::up();
+        let order = far.sent(buy("BTCUSD", "0.10"));
+        far.news(aside(report(order)));
+        assert_eq!(far.status(), LinkStatus::Error);
+        assert!(far.last_error().contains("bears no number"), "{}", far.last_error());
+    };
+    check(accepted);
+    check(|order| LinkReport::Fill(fill(order, "x1", "0.10")));
+    check(|order| LinkReport::Canceled { order: order.to_string(), reason: None });
+    check(|order| LinkReport::Expired { order: order.to_string() });
+}

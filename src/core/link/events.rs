@@ -110,6 +110,9 @@ impl Engine {
         if session.log_changed {
             return; // the books that were asked for include it
         }
+        if report.seq == 0 {
+            return self.answer_outside_the_log(now, index, &report.report, out);
+        }
         if report.seq <= session.last_report {
             out.marks.push(Mark::DuplicateReport);
             return;
@@ -122,14 +125,65 @@ impl Engine {
             let reason = format!("its report {} follows {prev}, but {last} was the last one", report.seq);
             return self.link_fault(now, index, &reason, out);
         }
-        match self.judge(index, &report.report) {
-            Err(reason) => return self.link_fault(now, index, &reason, out),
-            Ok(None) => out.marks.push(Mark::DuplicateFill),
-            Ok(Some(believed)) => self.believe(now, index, &believed, out),
+        if !self.is_too_late(index, &report.report) {
+            match self.judge(index, &report.report) {
+                Err(reason) => return self.link_fault(now, index, &reason, out),
+                Ok(None) => out.marks.push(Mark::DuplicateFill),
+                Ok(Some(believed)) => self.believe(now, index, &believed, out),
+            }
         }
         let session = &mut self.accounts[index].session;
         session.last_report = report.seq;
         session.resend_asked = false;
+    }
+
+    /// What a venue answers about a request that left no trace there: it refuses it, or says that the
+    /// terms are as they were asked for. It concerns what is open only, and nothing counts it.
+    fn answer_outside_the_log(
+        &mut self,
+        now: UnixNanos,
+        index: usize,
+        report: &LinkReport,
+        out: &mut Outputs,
+    ) {
+        let account = &self.accounts[index];
+        let status = |name: &str| {
+            OrderId::parse(name).ok().and_then(|id| account.orders.get(&id)).map(|r| r.order.status)
+        };
+        let is_awaited = match report {
+            LinkReport::Rejected { order, .. } => {
+                matches!(status(order), Some(OrderStatus::Submitted | OrderStatus::Unknown))
+            }
+            LinkReport::CancelRejected { order, .. } => status(order) == Some(OrderStatus::PendingCancel),
+            LinkReport::Modified { order, .. } => status(order) == Some(OrderStatus::PendingModify),
+            LinkReport::ModifyRejected { order: Some(order), .. } => {
+                status(order) == Some(OrderStatus::PendingModify)
+            }
+            LinkReport::ModifyRejected { order: None, .. } => !self.is_too_late(index, report),
+            LinkReport::Position { position, .. } => account.session.positions.contains_key(position),
+            LinkReport::Accepted { .. }
+            | LinkReport::Canceled { .. }
+            | LinkReport::Expired { .. }
+            | LinkReport::Fill(_) => {
+                let reason = "a report of what happened to an order bears no number";
+                return self.link_fault(now, index, reason, out);
+            }
+        };
+        if !is_awaited {
+            out.marks.push(Mark::DuplicateReport);
+            return;
+        }
+        match self.judge(index, report) {
+            Err(reason) => self.link_fault(now, index, &reason, out),
+            Ok(believed) => believed.iter().for_each(|report| self.believe(now, index, report, out)),
+        }
+    }
+
+    /// Whether new levels are refused of a position that has been closed meanwhile.
+    fn is_too_late(&self, index: usize, report: &LinkReport) -> bool {
+        let open = &self.accounts[index].session.positions;
+        matches!(report, LinkReport::ModifyRejected { order: None, position: Some(name), .. }
+            if !open.contains_key(name))
     }
 
     fn judge(&self, index: usize, report: &LinkReport) -> Result<Option<VenueReport>, String> {

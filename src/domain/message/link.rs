@@ -81,7 +81,8 @@ pub enum ModifyField {
 /// A report and its place in the venue's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberedReport {
-    /// Ascending; not necessarily without holes.
+    /// Ascending; not necessarily without holes. 0: an answer to a request that left no trace, outside of
+    /// the log.
     pub seq: u64,
     /// The number of the report before it, 0 before the first: how a lost one is noticed.
     pub prev: u64,
