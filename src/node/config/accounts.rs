@@ -118,10 +118,16 @@ fn account(table: &Table<'_>) -> Result<(AccountConfig, Option<Secret>), ConfigE
 }
 
 fn connector(table: &Table<'_>) -> Result<String, ConfigError> {
-    let known = table.text("connector", "`paper` or `venue`", |text| {
-        [PAPER, VENUE].contains(&text).then(|| text.to_owned())
-    })?;
-    Ok(known.unwrap_or_else(|| PAPER.to_owned()))
+    let known = table.text("connector", "a connector", |text| Some(text.to_owned()))?;
+    match known {
+        None => Ok(PAPER.to_owned()),
+        Some(value) if [PAPER, VENUE].contains(&value.as_str()) => Ok(value),
+        Some(value) => Err(ConfigError::NotAvailable {
+            place: table.place("connector"),
+            value,
+            available: "paper, venue",
+        }),
+    }
 }
 
 /// Where the venue is, and what it is told about who we are.

@@ -57,7 +57,9 @@ pub struct SpecError {
 impl FeedSpec {
     /// Reads one of the `FEED_FORMS`.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let wrong = |reason: &str| SpecError { text: text.to_owned(), reason: reason.to_owned() };
+        // what follows such a key may be a secret
+        let shown = text.split_once("token=").map_or(text, |(before, _)| before);
+        let wrong = |reason: &str| SpecError { text: shown.to_owned(), reason: reason.to_owned() };
         if text == "synthetic" {
             return Ok(Self::Synthetic);
         }
@@ -110,7 +112,6 @@ fn venue(rest: &str, wrong: impl Fn(&str) -> SpecError) -> Result<VenueSpec, Spe
             Some(("symbol", symbol)) => {
                 spec.symbols.push(Symbol::new(symbol).map_err(|error| wrong(&error.to_string()))?);
             }
-            // not shown: it may be a secret
             Some(("token", _)) => {
                 return Err(wrong("a token is not for the command line: use token-file=FILE"));
             }

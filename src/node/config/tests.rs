@@ -147,7 +147,7 @@ fn errors_name_file_line_and_key() {
         ),
         (
             "[[accounts]]\nid = \"a\"\nconnector = \"mt5\"\n",
-            "lockstep.toml:3: accounts[0].connector: `mt5` is not available in this version; available: paper",
+            "lockstep.toml:3: accounts[0].connector: `mt5` is not available in this version; available: paper, venue",
         ),
         (
             "[[accounts]]\nid = \"a\"\nmode = \"live\"\n",
@@ -168,8 +168,8 @@ fn errors_name_file_line_and_key() {
         ),
         (
             "[feed]\nsource = \"bloomberg\"\n",
-            "lockstep.toml:2: feed.source: \"bloomberg\" is not synthetic or \
-             replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]",
+            "lockstep.toml:2: feed.source: \"bloomberg\" is not synthetic, \
+             replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z] or venue:HOST:PORT[,token-file=FILE][,symbol=S…]",
         ),
         ("[feed]\nspeed = 0\n", "lockstep.toml:2: feed.speed: 0 is not a positive number or \"max\""),
         (
@@ -214,28 +214,83 @@ fn only_loopback_addresses_are_loopback() {
 
 #[test]
 fn feeds_are_named_on_one_line() {
-    for (text, expected) in [
-        (
-            "replay:",
-            "`replay:` is not a feed: no file; use synthetic or replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]",
-        ),
-        (
-            "replay:a.csv,zone=UTC",
-            "`replay:a.csv,zone=UTC` is not a feed: `zone=UTC` is not FILE, ask=FILE, symbol=S or tz=Z; use synthetic or \
-             replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]",
-        ),
-        (
-            "csv:a",
-            "`csv:a` is not a feed: no such kind; use synthetic or replay:FILE[,FILE…][,ask=FILE][,symbol=S][,tz=Z]",
-        ),
-    ] {
-        assert_eq!(FeedSpec::parse(text).expect_err("wrong").to_string(), expected);
-    }
+    let check = |text: &str, expected: &str| {
+        let error = FeedSpec::parse(text).expect_err("wrong").to_string();
+        assert_eq!(error, format!("{expected}; use {FEED_FORMS}"));
+    };
+    check("replay:", "`replay:` is not a feed: no file");
+    check(
+        "replay:a.csv,zone=UTC",
+        "`replay:a.csv,zone=UTC` is not a feed: `zone=UTC` is not FILE, ask=FILE, symbol=S or tz=Z",
+    );
+    check("csv:a", "`csv:a` is not a feed: no such kind");
+    check("venue:localhost", "`venue:localhost` is not a feed: no HOST:PORT");
+    check("venue:h:1,tz=Z", "`venue:h:1,tz=Z` is not a feed: `tz=Z` is not token-file=FILE or symbol=S");
     let spec = FeedSpec::parse("replay:dir/a.zip,symbol=EURUSD,b.zip,tz=UTC-05").expect("a feed");
     assert_eq!(spec.to_string(), "replay:dir/a.zip,b.zip");
     let FeedSpec::Replay(spec) = spec else { panic!("a replay") };
     assert_eq!(
         (spec.symbol.as_ref().map(Symbol::as_str), spec.zone.as_deref()),
         (Some("EURUSD"), Some("UTC-05"))
+    );
+}
+
+#[test]
+fn a_venues_feed_names_its_token_by_file_only() {
+    let spec =
+        FeedSpec::parse("venue:127.0.0.1:18790,token-file=t,symbol=EURUSD,symbol=BTCUSD").expect("a feed");
+    assert_eq!((spec.to_string().as_str(), spec.kind()), ("venue:127.0.0.1:18790", "venue"));
+    let FeedSpec::Venue(spec) = spec else { panic!("a venue") };
+    assert_eq!(spec.token_file.as_deref(), Some(std::path::Path::new("t")));
+    assert_eq!(spec.symbols.iter().map(Symbol::as_str).collect::<Vec<_>>(), ["EURUSD", "BTCUSD"]);
+    let error = FeedSpec::parse("venue:h:1,token=hunter2").expect_err("wrong").to_string();
+    assert!(error.contains("use token-file=FILE") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn an_account_at_a_venue_names_where_it_is_and_hides_its_token() {
+    let account = |more: &str| format!("[[accounts]]\nid = \"a\"\nconnector = \"venue\"\n{more}");
+    let whole = "address = \"localhost:18790\"\nlogin = \"demo-1\"\ntoken = \"${SECRET}\"\n";
+    let config = parse(&account(whole)).expect("this file is right");
+    let link = config.accounts[0].link.clone().expect("a link");
+    assert_eq!(
+        (link.address.as_str(), link.login.as_str(), &link.secret),
+        ("localhost:18790", "demo-1", &None)
+    );
+    assert_eq!(config.accounts[0].mode, crate::domain::account::AccountMode::Demo);
+    assert_eq!(config.credentials[&config.accounts[0].id].expose(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for (more, expected) in [
+        (
+            "",
+            "lockstep.toml:1: accounts[0].address: missing; it takes an address such as \"127.0.0.1:18790\"",
+        ),
+        (
+            "address = \"nowhere\"\n",
+            "lockstep.toml:4: accounts[0].address: \"nowhere\" is not an address such as \"127.0.0.1:18790\"",
+        ),
+        (
+            "address = \"h:1\"\n",
+            "lockstep.toml:1: accounts[0].login: missing; it takes the account's name at the venue, of at most 64 \
+             characters",
+        ),
+        (
+            "address = \"h:1\"\nlogin = \"x\"\ntoken = \"\"\n",
+            "lockstep.toml:6: accounts[0].token: \"\" is not a token of at most 4096 bytes, such as \"${VENUE_TOKEN}\"",
+        ),
+        (
+            "address = \"h:1\"\nlogin = \"x\"\nmode = \"paper\"\n",
+            "lockstep.toml:6: accounts[0].mode: `paper` is not available in this version; available: demo",
+        ),
+        (
+            "address = \"h:1\"\nlogin = \"x\"\ndeposit = \"5\"\n",
+            "lockstep.toml:6: accounts[0].deposit: there is no such key",
+        ),
+    ] {
+        check_error(&account(more), expected);
+    }
+    check_error(
+        "[[accounts]]\nid = \"a\"\naddress = \"h:1\"\n",
+        "lockstep.toml:3: accounts[0].address: there is no such key",
     );
 }
