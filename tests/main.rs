@@ -4,6 +4,7 @@
 mod backtest;
 mod dt04;
 mod gateway;
+mod link;
 mod process;
 mod protocol_document;
 mod rules;

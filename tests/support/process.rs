@@ -16,7 +16,7 @@ pub fn lockstep<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) ->
     Command::new(BINARY).args(args).output().expect("the binary starts")
 }
 
-/// A gateway that serves from a data directory. Dropping it kills it.
+/// A process that serves from a data directory: a gateway, or a venue. Dropping it kills it.
 pub struct Gateway {
     child: Child,
     address: String,
@@ -26,8 +26,17 @@ pub struct Gateway {
 impl Gateway {
     /// Starts `serve` on a free port and waits until it says that it is ready.
     pub fn start(data_dir: &Path, args: &[&str]) -> Self {
+        Self::start_command("serve", "127.0.0.1:0", data_dir, args)
+    }
+
+    /// Starts `venue` on this address and waits until it says that it is ready.
+    pub fn start_venue(bind: &str, data_dir: &Path, args: &[&str]) -> Self {
+        Self::start_command("venue", bind, data_dir, args)
+    }
+
+    fn start_command(command: &'static str, bind: &str, data_dir: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(BINARY)
-            .args(["serve", "--json", "--bind", "127.0.0.1:0", "--data-dir"])
+            .args([command, "--json", "--bind", bind, "--data-dir"])
             .arg(data_dir)
             .args(args)
             .stdout(Stdio::piped())
@@ -40,10 +49,10 @@ impl Gateway {
         let Ok(ready) = serde_json::from_str::<Value>(&line) else {
             let mut log = String::new();
             let _ = child.stderr.take().expect("piped").read_to_string(&mut log);
-            panic!("the gateway did not become ready: {line:?}\n{log}");
+            panic!("{command} did not become ready: {line:?}\n{log}");
         };
-        drain(child.stderr.take().expect("piped"));
-        let url = ready["wsUrl"].as_str().expect("ready names wsUrl");
+        drain(command, child.stderr.take().expect("piped"));
+        let url = ready["wsUrl"].as_str().or(ready["address"].as_str()).expect("ready names its address");
         let address = url.trim_start_matches("ws://").split('/').next().expect("a host");
         Self {
             address: address.to_owned(),
@@ -114,10 +123,10 @@ impl Drop for Gateway {
 }
 
 /// Reads the child's log away, so that it never blocks on a full pipe; shows it with the test's output.
-fn drain(stderr: impl Read + Send + 'static) {
+fn drain(name: &'static str, stderr: impl Read + Send + 'static) {
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            eprintln!("gateway: {line}");
+            eprintln!("{name}: {line}");
         }
     });
 }
