@@ -3,6 +3,7 @@
 
 mod alarms;
 mod backtest;
+mod compare;
 mod process;
 mod serve;
 mod strategy;
@@ -52,6 +53,8 @@ enum Command {
     Backtest(backtest::BacktestCommand),
     /// Prove a journal: replay it and compare everything that is stored
     Replay(ReplayCommand),
+    /// Compare a gateway's journal with its venue's: orders, fills, positions, balances
+    Compare(compare::CompareCommand),
 }
 
 /// Reads the process's arguments and runs the command.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Venue(command) => venue::run(command),
         Command::Token(command) => token::run(command),
         Command::Backtest(command) => backtest::run(command),
+        Command::Compare(command) => compare::run(&command),
         Command::Replay(command) => run_replay(&command).into(),
     }
 }

@@ -45,7 +45,9 @@ impl Place {
             })
             .collect();
         let file = self.path("lockstep.toml");
-        fs::write(&file, tables.join("\n")).expect("a writable folder");
+        let rates =
+            "[gateway]\ntrades_per_second = 100000\ntrades_burst = 100000\nrequests_per_second = 100000\n\n";
+        fs::write(&file, format!("{rates}{}", tables.join("\n"))).expect("a writable folder");
         file
     }
 

@@ -3,6 +3,7 @@
 mod broker;
 mod doctored;
 mod harness;
+mod kills;
 mod python;
 mod raw;
 mod venue;

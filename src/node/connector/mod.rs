@@ -5,6 +5,7 @@
 //! about trading: names and units are translated, and the engine judges.
 
 mod backoff;
+mod comparison;
 mod link;
 pub mod lines;
 mod outgoing;
@@ -14,6 +15,8 @@ mod session;
 #[cfg(test)]
 mod tests;
 pub mod wire;
+
+pub use comparison::{CompareError, Comparison, compare};
 
 pub(crate) use backoff::Backoff;
 pub(crate) use session::{End, client, exchange, heartbeat};
