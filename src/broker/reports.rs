@@ -17,8 +17,6 @@ use serde::de::DeserializeOwned;
 
 /// Events that are read at once.
 const PAGE: usize = 512;
-/// The version of an order that rests for the first time: made, sent, taken.
-const FIRST_ACCEPTED: u32 = 3;
 /// Why an order was refused that the account has had before: the first one is not concerned.
 pub(super) const DUPLICATE: &str = "DUPLICATE_ORDER";
 
@@ -114,7 +112,7 @@ fn report(event: &StoredEvent, later: &[&StoredEvent]) -> Option<LinkReport> {
         "event.trade.executed" => Some(LinkReport::Fill(fill(event, read(event)?, later))),
         "event.trade.rejected" => rejected(read(event)?),
         "event.trade.modified" => modified(read(event)?),
-        "event.order.updated" => order_updated(read::<OrderUpdated>(event)?.order),
+        "event.order.updated" => order_updated(read(event)?),
         _ => None,
     }
 }
@@ -148,10 +146,10 @@ pub(super) fn terms(order: &OrderView) -> Option<LinkReport> {
 }
 
 /// Fills and new terms have reports of their own.
-fn order_updated(order: OrderView) -> Option<LinkReport> {
+fn order_updated(OrderUpdated { order, placed }: OrderUpdated) -> Option<LinkReport> {
     let name = order.client_order_id?.to_string();
     match order.status {
-        OrderStatus::Accepted if order.version == FIRST_ACCEPTED => {
+        OrderStatus::Accepted if placed => {
             Some(LinkReport::Accepted { order: name, venue_order: Some(order.order_id.to_string()) })
         }
         OrderStatus::Canceled => Some(LinkReport::Canceled { order: name, reason: order.reason }),

@@ -4,7 +4,7 @@ use super::{
     harness::Place,
     raw::{Raw, name, submit},
 };
-use crate::support::process::Gateway;
+use crate::support::process::{Gateway, lockstep};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const ACCOUNT: &str = "paper-1";
 struct Venue {
     process: Gateway,
     token: String,
-    _folder: Place,
+    folder: Place,
 }
 
 impl Venue {
@@ -21,7 +21,7 @@ impl Venue {
         let folder = Place::new();
         let process = Gateway::start_venue("127.0.0.1:0", &folder.path("venue"), &[]);
         let token = process.token();
-        Self { process, token, _folder: folder }
+        Self { process, token, folder }
     }
 
     async fn log_on(&self) -> Raw {
@@ -279,4 +279,32 @@ async fn market_data_are_the_newest_quotes() {
         let price = |side: &str| quote[side].as_str().expect("a price").parse::<f64>().expect("a number");
         assert!(price("bid") <= price("ask"), "{quote}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gw05_a_token_reaches_its_accounts_only_and_ends_with_its_sessions() {
+    let venue = Venue::start();
+    let data = venue.folder.path("venue");
+    let data = data.to_str().expect("a UTF-8 path");
+    let token = |args: &[&str]| {
+        let output = lockstep([&["token"], args, &["--data-dir", data]].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    };
+    let viewer = token(&["new", "--role=viewer"]);
+    let other = token(&["new", "--role=operator", "--accounts=paper-2"]);
+    let trader = token(&["new", "--role=operator", "--scopes=trade", "--accounts=paper-1"]);
+    let address = venue.process.address();
+    for (token, reason) in [(&viewer, "FORBIDDEN"), (&other, "ACCOUNT_UNKNOWN")] {
+        assert_eq!(Raw::orders(address, ACCOUNT, token).await.hello["reason"], reason);
+    }
+    let quotes = json!({ "type": "logon", "protocol": 1, "marketData": ["BTCUSD"], "token": trader });
+    assert_eq!(Raw::open(address, quotes).await.hello["reason"], "FORBIDDEN", "without the scope `read`");
+
+    let mut session = Raw::orders(address, ACCOUNT, &trader).await;
+    assert_eq!(session.hello["type"], "logon", "{}", session.hello);
+    token(&["revoke", "operator-4"]);
+    let bye = session.next_of("logoff").await;
+    assert!(bye["reason"].as_str().expect("a reason").starts_with("REVOKED"), "{bye}");
+    assert_eq!(Raw::orders(address, ACCOUNT, &trader).await.hello["reason"], "TOKEN_UNKNOWN");
 }

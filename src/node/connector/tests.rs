@@ -1,5 +1,7 @@
 //! The connector against a venue that the test plays line by line.
 
+#![expect(clippy::disallowed_methods, reason = "a test is a host: it waits by the clock")]
+
 use super::*;
 use crate::{
     domain::{

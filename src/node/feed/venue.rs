@@ -23,7 +23,7 @@ use crate::{
         vault::Secret,
     },
 };
-use std::{collections::BTreeMap, future::poll_fn, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, future::poll_fn, path::PathBuf, time::Duration};
 use tokio::io::AsyncWriteExt;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,6 +56,13 @@ enum Token {
 pub struct UnknownSymbol {
     symbol: Symbol,
     known: String,
+}
+
+/// A session that began.
+struct Connected {
+    stream: Box<dyn Stream>,
+    lines: Lines,
+    heartbeat: Duration,
 }
 
 /// Why a session ended.
@@ -139,21 +146,23 @@ impl VenueFeed {
     }
 
     async fn session(&self, context: &FeedContext) -> Lost {
-        match self.try_session(context).await {
+        let connected = match self.connect(context).await {
+            Ok(connected) => connected,
+            Err(lost) => return lost,
+        };
+        context.board.lock().feed = FeedState::Live;
+        match self.listen(context, connected).await {
             Ok(never) => match never {},
             Err(lost) => lost,
         }
     }
 
-    async fn try_session(&self, context: &FeedContext) -> Result<std::convert::Infallible, Lost> {
-        let rt = &context.rt;
+    async fn connect(&self, context: &FeedContext) -> Result<Connected, Lost> {
+        let (rt, address) = (&context.rt, &self.address);
         let token = self.token(context).await?;
-        let connect = timeout(rt, CONNECT_TIMEOUT, rt.connect(self.address.clone()));
-        let mut stream = match connect.await {
-            None => return Err(End::lost(format!("{} does not answer", self.address)).into()),
-            Some(Err(error)) => {
-                return Err(End::lost(format!("{} cannot be reached: {error}", self.address)).into());
-            }
+        let mut stream = match timeout(rt, CONNECT_TIMEOUT, rt.connect(address.clone())).await {
+            None => return Err(lost(format!("{address} does not answer"))),
+            Some(Err(error)) => return Err(lost(format!("{address} cannot be reached: {error}"))),
             Some(Ok(stream)) => stream,
         };
         let logon = Logon {
@@ -166,31 +175,28 @@ impl VenueFeed {
         };
         let mut lines = Lines::default();
         let venue = exchange(rt, &mut *stream, &mut lines, &logon).await?;
-        let heartbeat = heartbeat(&venue)?;
-        context.board.lock().feed = FeedState::Live;
+        Ok(Connected { stream, lines, heartbeat: heartbeat(&venue)? })
+    }
+
+    async fn listen(&self, context: &FeedContext, connected: Connected) -> Result<Infallible, Lost> {
+        let Connected { mut stream, mut lines, heartbeat } = connected;
+        let rt = &context.rt;
         let (mut timer, mut heard_ns, mut beats) = (rt.sleep(heartbeat), rt.mono(), 0);
-        let mut waiting = BTreeMap::new();
-        let mut off_grid = false;
+        let (mut waiting, mut has_warned) = (BTreeMap::new(), false);
         loop {
             send(context, &mut waiting)?;
-            let room = async {
-                match waiting.is_empty() {
-                    true => std::future::pending().await,
-                    false => rt.sleep(ROOM_PAUSE).await,
-                }
-            };
+            let is_idle = waiting.is_empty();
             let line = tokio::select! {
                 biased;
                 () = &mut timer => None,
                 line = poll_fn(|cx| lines.poll_next(cx, &mut *stream)) => {
-                    Some(line.map_err(|error| End::lost(error.to_string()))?)
+                    Some(line.map_err(|error| lost(error.to_string()))?)
                 }
-                () = room => continue,
+                () = rt.sleep(ROOM_PAUSE), if !is_idle => continue,
             };
             let Some(line) = line else {
-                let silent = Duration::from_nanos(rt.mono().saturating_sub(heard_ns));
-                if silent >= heartbeat * SILENT_BEATS {
-                    return Err(End::lost("the venue has fallen silent").into());
+                if Duration::from_nanos(rt.mono().saturating_sub(heard_ns)) >= heartbeat * SILENT_BEATS {
+                    return Err(lost("the venue has fallen silent".to_owned()));
                 }
                 beats += 1;
                 beat(context, &mut *stream, beats).await?;
@@ -198,27 +204,18 @@ impl VenueFeed {
                 continue;
             };
             heard_ns = rt.mono();
-            match wire::read_venue(&line) {
-                Ok(VenueFrame::Quote(quote)) => match self.on_grid(&quote) {
-                    Some((id, quote)) => {
-                        if waiting.insert(id, quote).is_some() {
-                            context.board.lock().conflated += 1;
-                        }
-                    }
-                    None if !off_grid => {
-                        off_grid = true;
-                        tracing::warn!(symbol = %quote.symbol, bid = %quote.bid, ask = %quote.ask,
-                            "the venue quotes what was not asked for or lies on no tick; such quotes are dropped");
-                    }
-                    None => {}
-                },
-                Ok(VenueFrame::Heartbeat { .. }) => {}
-                Ok(VenueFrame::Logoff { reason }) => {
-                    let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
-                    return Err(End::lost(format!("the venue ended the session: {reason}")).into());
+            let Some(quote) = take(&line)? else { continue };
+            match self.on_grid(&quote) {
+                Some((id, quote)) => {
+                    let replaced = waiting.insert(id, quote).is_some();
+                    context.board.lock().conflated += u64::from(replaced);
                 }
-                Ok(_) => return Err(fault("it sent a frame that does not belong here")),
-                Err(error) => return Err(fault(&error.to_string())),
+                None if has_warned => {}
+                None => {
+                    has_warned = true;
+                    tracing::warn!(symbol = %quote.symbol, bid = %quote.bid, ask = %quote.ask,
+                        "the venue quotes what was not asked for or lies on no tick; such quotes are dropped");
+                }
             }
         }
     }
@@ -245,6 +242,24 @@ impl VenueFeed {
     }
 }
 
+/// The quote of a line, if it has one.
+fn take(line: &[u8]) -> Result<Option<QuoteFrame>, Lost> {
+    match wire::read_venue(line) {
+        Ok(VenueFrame::Quote(quote)) => Ok(Some(quote)),
+        Ok(VenueFrame::Heartbeat { .. }) => Ok(None),
+        Ok(VenueFrame::Logoff { reason }) => {
+            let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+            Err(lost(format!("the venue ended the session: {reason}")))
+        }
+        Ok(_) => Err(fault("it sent a frame that does not belong here")),
+        Err(error) => Err(fault(&error.to_string())),
+    }
+}
+
+fn lost(reason: String) -> Lost {
+    Lost::Session(End::lost(reason))
+}
+
 fn fault(reason: &str) -> Lost {
     Lost::Session(End::Fault { reason: reason.to_owned() })
 }
@@ -253,7 +268,7 @@ async fn beat(context: &FeedContext, stream: &mut dyn Stream, number: u64) -> Re
     let line = wire::numbered(number, &wire::body(&GatewayFrame::Heartbeat));
     match timeout(&context.rt, WRITE_TIMEOUT, stream.write_all(&line)).await {
         Some(Ok(())) => Ok(()),
-        Some(Err(error)) => Err(End::lost(error.to_string()).into()),
-        None => Err(End::lost("the venue does not read").into()),
+        Some(Err(error)) => Err(lost(error.to_string())),
+        None => Err(lost("the venue does not read".to_owned())),
     }
 }
