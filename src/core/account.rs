@@ -113,6 +113,11 @@ impl Account {
         OrderId(self.last_order)
     }
 
+    /// The newest order's number.
+    pub(crate) const fn last_order_id(&self) -> u64 {
+        self.last_order
+    }
+
     pub(crate) fn next_intent(&mut self) -> IntentId {
         self.last_intent += 1;
         IntentId(self.last_intent)

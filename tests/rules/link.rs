@@ -465,6 +465,24 @@ fn rk07_while_reconciling_new_risk_is_denied_and_cancels_and_closes_flow() {
 }
 
 #[test]
+fn rk07_books_need_not_tell_of_a_reduction_that_was_sent_while_they_were_on_their_way() {
+    let mut far = Far::up();
+    let opened = far.open();
+    far.cut();
+    far.connect();
+    let close = ClosePosition {
+        account: account_id(FAR),
+        target: CloseTarget::Position(PositionId(opened.0)),
+        volume: None,
+        reason: None,
+    };
+    assert_eq!(far.send(CommandBody::Close(close)), None);
+    far.books("9999.30", vec![], vec![held(opened, "0.10")]);
+    assert_eq!(far.status(), LinkStatus::Connected, "{}", far.last_error());
+    assert_eq!(far.order(OrderId(2)), OrderStatus::Submitted);
+}
+
+#[test]
 fn rk05_a_stop_takes_back_what_is_not_on_the_wire_before_it_cancels() {
     let mut far = Far::up();
     let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));

@@ -59,7 +59,8 @@ impl Engine {
 
     /// Everything that the venue has to say, and what became of every order that is open here.
     fn ask_for_books(&mut self, index: usize, out: &mut Outputs) {
-        let account = &self.accounts[index];
+        let account = &mut self.accounts[index];
+        account.session.asked_up_to = account.last_order_id();
         let session = &account.session;
         let request = LinkRequest::Sync {
             log: session.log.clone().filter(|_| !session.log_changed),

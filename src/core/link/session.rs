@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub log: Option<String>,
     /// The newest report that was taken in.
     pub last_report: u64,
+    /// The newest order when the books were asked for: they need not tell of later ones.
+    pub asked_up_to: u64,
     /// Reports were missing, and the venue was asked for them.
     pub resend_asked: bool,
     /// The venue's log is another one than before: what it had is gone, its books say what is.
@@ -47,6 +49,7 @@ impl Default for Session {
             capabilities: Capabilities::default(),
             log: None,
             last_report: 0,
+            asked_up_to: 0,
             resend_asked: false,
             log_changed: false,
             opened: false,
