@@ -1037,3 +1037,47 @@ fn lv01_what_happened_to_an_order_must_bear_a_number() {
     check(|order| LinkReport::Canceled { order: order.to_string(), reason: None });
     check(|order| LinkReport::Expired { order: order.to_string() });
 }
+
+#[test]
+fn or13_what_a_venue_cannot_do_is_an_error_and_not_a_silence() {
+    let mut far = Far::up();
+    far.capabilities.modify = vec![ModifyField::Stops];
+    far.capabilities.order_types = vec![OrderType::Limit];
+    far.cut();
+    far.connect();
+    far.books("10000", vec![], vec![]);
+    let denied = far.ask(buy("BTCUSD", "0.10")).expect("an answer").expect_err("limit orders only");
+    assert_eq!(codes(&denied), ["ORDER_TYPE_UNSUPPORTED"]);
+    let order = far.resting();
+    far.requests();
+    let keep = lockstep::domain::message::LevelChange::Keep;
+    let change = |price, volume, stop_loss| {
+        CommandBody::Modify(lockstep::domain::message::ModifyTrade {
+            account: account_id(FAR),
+            target: lockstep::domain::message::TradeTarget::Order(order),
+            price,
+            volume,
+            stop_loss,
+            take_profit: keep,
+            expected_version: None,
+        })
+    };
+    for (body, path) in
+        [(change(Some(dec("58000")), None, keep), "price"), (change(None, Some(dec("0.2")), keep), "volume")]
+    {
+        let refused = far.send(body).expect("an answer").expect_err("it cannot be changed there");
+        assert_eq!((refused.reason(), refused.details["path"].as_str()), ("CAPABILITY_MISSING", Some(path)));
+    }
+    assert!(far.requests().is_empty());
+    let stops = change(None, None, lockstep::domain::message::LevelChange::Price(dec("50000")));
+    assert_eq!(far.send(stops), None, "that it can, and it waits for the venue");
+    assert_eq!(far.requests(), ["modify"]);
+    let reason = "too close".to_owned();
+    far.report(LinkReport::ModifyRejected { order: Some(order.to_string()), position: None, reason });
+    let refused = far.reply_to_last().clone().expect_err("the venue keeps the terms");
+    assert_eq!(
+        (refused.reason(), refused.details["venueReason"].as_str()),
+        ("VENUE_REJECTED", Some("too close"))
+    );
+    assert_eq!(far.order(order), OrderStatus::Accepted);
+}

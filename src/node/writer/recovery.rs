@@ -3,7 +3,11 @@
 
 use super::{Writer, WriterError, alarm::Alarm, shadow::ShadowTask};
 use crate::{
-    domain::{message::Input, time::UnixNanos},
+    domain::{
+        config::Config,
+        message::{GatewayState, Input},
+        time::UnixNanos,
+    },
     node::{
         handle::journal_unavailable,
         hub::Release,
@@ -118,7 +122,18 @@ impl Writer {
             board.journal_offset = head;
         }
         self.tell(survivors);
+        self.begin_links_anew();
         Ok(())
+    }
+
+    /// Sessions ended when the journal failed, and a batch that is lost may have held the request to begin
+    /// one: whatever is to be linked begins anew.
+    fn begin_links_anew(&mut self) {
+        let linked = |config: &Config| config.accounts.iter().any(|account| !account.is_paper());
+        if self.machine.config().is_some_and(linked) {
+            let now = self.read_clock();
+            self.step(now, Input::Gateway(GatewayState::Ready));
+        }
     }
 
     /// On a replay: rows that the failed commit lost enter again, at their own stamps. Quotes of a
