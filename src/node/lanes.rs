@@ -24,6 +24,9 @@ const MARKET_SHARE: usize = 64;
 /// What a caller hears.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
+/// When the archive has caught up, and the place in the log that it has reached then at the least.
+pub(super) type CaughtUp = (oneshot::Receiver<()>, Cursor);
+
 /// A request with the way back.
 pub(super) enum Request {
     Command {
@@ -40,7 +43,7 @@ pub(super) enum Request {
     /// Bring the archive of ended orders, fills and postings up to now; answered with the place in the log
     /// that it has reached then at the least.
     Archive {
-        reply: Reply<(oneshot::Receiver<()>, Cursor)>,
+        reply: Reply<CaughtUp>,
     },
     /// An input of the node itself; answered with its offset.
     Node {

@@ -8,11 +8,10 @@ use crate::{
     node::{
         handle::{Response, journal_unavailable},
         journal::Cursor,
-        lanes::Reply,
+        lanes::{CaughtUp, Reply},
     },
 };
 use std::collections::BTreeSet;
-use tokio::sync::oneshot;
 
 /// An answer and where it holds.
 type Dated = (Answer, Cursor);
@@ -27,7 +26,7 @@ pub(super) struct Outbox {
     /// To venues outside of the machine.
     pub requests: Vec<VenueRequest>,
     /// Questions whose answers are in the archive once it has caught up.
-    pub archives: Vec<(Reply<(oneshot::Receiver<()>, Cursor)>, Cursor)>,
+    pub archives: Vec<(Reply<CaughtUp>, Cursor)>,
     pub feed: Vec<FeedEvent>,
     /// Instruments whose open candles changed.
     pub ticked: BTreeSet<InstrumentId>,
