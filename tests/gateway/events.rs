@@ -93,7 +93,10 @@ async fn events_fetch_filters_by_type_account_and_rights() {
     client.ok("risk.emergencyStop", stop).await;
     let whole = pages(&mut client, 1_000, &json!({})).await;
 
-    let of_account = |event: &Value, account: &str| event["payload"]["accountId"] == account;
+    let of_account = |event: &Value, account: &str| {
+        let payload = &event["payload"];
+        [payload, &payload["order"], &payload["position"]].iter().any(|about| about["accountId"] == account)
+    };
     let check = |filtered: &[Value], wanted: &dyn Fn(&Value) -> bool| {
         let expected: Vec<_> = whole.iter().filter(|event| wanted(event)).cloned().collect();
         assert!(!expected.is_empty());

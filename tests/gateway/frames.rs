@@ -129,7 +129,7 @@ async fn ids_of_128_characters_are_the_longest() {
 async fn unknown_methods_are_not_found_and_unknown_params_are_ignored() {
     let server = Server::start().await;
     let mut client = server.operator().await;
-    for method in ["", "gateway", "gateway.pong", "agent.run", "config.get", "trades.modify"] {
+    for method in ["", "gateway", "gateway.pong", "agent.run", "config.get", "trades.dream"] {
         let (code, reason, _) = client.refused(method, json!({})).await;
         assert_eq!((code.as_str(), reason.as_str()), ("NOT_FOUND", "UNKNOWN_METHOD"), "{method}");
     }
