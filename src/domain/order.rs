@@ -154,7 +154,9 @@ impl OrderStatus {
             (S::Initialized, E::Cancel) => S::Canceled,
 
             (S::Submitted | S::Unknown, E::Accept) => S::Accepted,
-            (S::Submitted | S::Unknown, E::Reject) => S::Rejected,
+            // whoever cancels at once hears of the order's beginning afterwards
+            (S::Submitted | S::PendingCancel | S::Unknown, E::Reject) => S::Rejected,
+            (S::PendingCancel, E::Accept) => S::PendingCancel,
             (S::Accepted, E::Trigger) => S::Triggered,
 
             (S::Submitted | S::Accepted | S::Triggered | S::PartiallyFilled | S::PendingModify | S::Unknown,
@@ -291,6 +293,13 @@ mod tests {
     fn or01_fill_after_cancel_request_is_legal() {
         assert_eq!(OrderStatus::PendingCancel.next(OrderEvent::FillRest), Some(OrderStatus::Filled));
         assert_eq!(OrderStatus::PendingCancel.next(OrderEvent::FillPart), Some(OrderStatus::PendingCancel));
+    }
+
+    #[test]
+    fn or01_an_order_may_be_taken_or_refused_after_its_cancel_was_asked_for() {
+        assert_eq!(OrderStatus::PendingCancel.next(OrderEvent::Accept), Some(OrderStatus::PendingCancel));
+        assert_eq!(OrderStatus::PendingCancel.next(OrderEvent::Reject), Some(OrderStatus::Rejected));
+        assert_eq!(OrderStatus::Accepted.next(OrderEvent::Reject), None);
     }
 
     #[test]

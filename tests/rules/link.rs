@@ -810,6 +810,50 @@ fn or01_a_fill_after_a_cancel_was_asked_for_is_booked() {
     assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Filled));
 }
 
+/// An order on its way whose cancel is on its way, too.
+fn chased() -> (Far, OrderId) {
+    let mut far = Far::up();
+    let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));
+    let cancel = CancelOrders { account: account_id(FAR), target: CancelTarget::Order(order) };
+    assert_eq!(far.send(CommandBody::Cancel(cancel)), None);
+    (far, order)
+}
+
+#[test]
+fn or01_a_cancel_that_overtakes_the_confirmation_alarms_nobody() {
+    let (mut far, order) = chased();
+    let taken = far.report(accepted(order));
+    assert!(taken.marks.is_empty(), "{:?}", taken.marks);
+    assert_eq!(far.order(order), OrderStatus::PendingCancel);
+    far.report(LinkReport::Canceled { order: order.to_string(), reason: None });
+    assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Canceled));
+}
+
+#[test]
+fn or01_an_order_that_its_cancel_overtook_at_the_venue_ends_rejected() {
+    for log in [true, false] {
+        let (mut far, order) = chased();
+        let reason = "CANCELED_BEFORE_START".to_owned();
+        let refused = LinkReport::Rejected { order: order.to_string(), reason };
+        let out = if log { far.report(refused) } else { far.news(aside(refused)) };
+        assert_eq!(out.marks, [Mark::OrderRejected]);
+        assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Rejected));
+        let refused = LinkReport::CancelRejected { order: order.to_string(), reason: "UNKNOWN".into() };
+        let out = if log { far.report(refused) } else { far.news(aside(refused)) };
+        assert!(!out.marks.contains(&Mark::IllegalTransition), "{:?}", out.marks);
+    }
+}
+
+#[test]
+fn or01_a_confirmation_that_comes_after_the_status_is_told_twice_and_alarms_nobody() {
+    let mut far = Far::up();
+    let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));
+    far.rig.wait(6 * SECOND_NS).wake();
+    far.news(LinkEvent::Status(vec![state(order, VenueOrderStatus::Working, "0")]));
+    assert_eq!(far.report(accepted(order)).marks, [Mark::DuplicateReport]);
+    assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Accepted));
+}
+
 #[test]
 fn an_operator_disconnects_an_account_and_connects_it_again() {
     let mut far = Far::up();

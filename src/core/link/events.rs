@@ -153,7 +153,10 @@ impl Engine {
         };
         let is_awaited = match report {
             LinkReport::Rejected { order, .. } => {
-                matches!(status(order), Some(OrderStatus::Submitted | OrderStatus::Unknown))
+                matches!(
+                    status(order),
+                    Some(OrderStatus::Submitted | OrderStatus::PendingCancel | OrderStatus::Unknown)
+                )
             }
             LinkReport::CancelRejected { order, .. } => status(order) == Some(OrderStatus::PendingCancel),
             LinkReport::Modified { order, .. } => status(order) == Some(OrderStatus::PendingModify),
@@ -205,6 +208,8 @@ impl Engine {
         let record = order.and_then(|id| account.orders.get(&id));
         let contradicts = record.is_some_and(|r| r.resolved);
         let ended = record.is_some_and(|r| r.order.status.is_terminal());
+        let in_doubt = [OrderStatus::Submitted, OrderStatus::PendingCancel, OrderStatus::Unknown];
+        let rests = record.is_some_and(|r| !in_doubt.contains(&r.order.status));
         if record.is_some_and(|r| r.order.status == OrderStatus::Unknown) {
             out.marks.push(Mark::UnknownFound);
         }
@@ -214,6 +219,10 @@ impl Engine {
         }
         if ended && !fills {
             return; // it says once more that it has ended, or too late that it rested
+        }
+        if rests && matches!(report, VenueReport::Accepted { .. }) {
+            out.marks.push(Mark::DuplicateReport);
+            return; // its status was asked for, and came before
         }
         self.report(now, report, out);
     }
