@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::mpsc,
 };
 use tokio_tungstenite::{
@@ -250,14 +250,11 @@ impl Clock {
     }
 }
 
-/// Answers what is under way and sends what waits, where that is wanted, and the close frame; then
-/// reads the peer out, so that unread bytes do not make the host reset the connection before the peer
-/// has seen the code.
+/// Answers what is under way and sends what waits, where that is wanted; then takes leave.
 async fn say_goodbye<S>(rt: &Rt, session: &mut Session, socket: &mut WebSocketStream<S>, close: Close)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    const READ_OUT_MAX: usize = 4 << 20;
     let frame = CloseFrame { code: CloseCode::from(close.code), reason: close.reason.into() };
     let goodbye = async {
         if close.drain {
@@ -266,20 +263,32 @@ where
             }
             poll_fn(|cx| session.outbox.poll_drain(cx, socket)).await?;
         }
-        socket.send(Message::Close(Some(frame))).await?;
-        let mut buffer = vec![0; 16 << 10];
-        let mut read = 0;
-        while read < READ_OUT_MAX {
-            match socket.get_mut().read(&mut buffer).await {
-                Ok(0) | Err(_) => break,
-                Ok(count) => read += count,
-            }
-        }
-        Ok::<_, Error>(())
+        take_leave(socket, frame).await
     };
     if timeout(rt, limits::CLOSE_TIMEOUT, goodbye).await.is_none() {
         tracing::debug!(code = close.code, "the peer did not take the close frame in time");
     }
+}
+
+/// Sends the close frame and nothing after it: a client waits for the server to end the connection (RFC
+/// 6455, 7.1.1). Then reads the peer out, so that unread bytes do not make the host reset the connection
+/// before the peer has seen the code.
+async fn take_leave<S>(socket: &mut WebSocketStream<S>, frame: CloseFrame) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    const READ_OUT_MAX: usize = 4 << 20;
+    socket.send(Message::Close(Some(frame))).await?;
+    socket.get_mut().shutdown().await?;
+    let mut buffer = vec![0; 16 << 10];
+    let mut read = 0;
+    while read < READ_OUT_MAX {
+        match socket.get_mut().read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => read += count,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -291,5 +300,22 @@ mod tests {
         let end = contain(async { panic!("a defect") }).await;
         assert_eq!(end, End::Close(Close::INTERNAL));
         assert_eq!(Close::INTERNAL.code, 1011);
+    }
+
+    #[tokio::test]
+    async fn gw10_whoever_waits_for_our_end_of_the_connection_does_not_wait_long() {
+        let (ours, theirs) = tokio::io::duplex(1 << 10);
+        let mut server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let mut client = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        let peer = async move {
+            let told = client.next().await.expect("a frame").expect("a good one");
+            // it answers, and leaves the end to the server as the standard wants it
+            (told, client.next().await.is_none())
+        };
+        let frame = CloseFrame { code: CloseCode::from(4401), reason: "".into() };
+        let both = futures_util::future::join(take_leave(&mut server, frame.clone()), peer);
+        let (left, peer) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("in time");
+        left.expect("the frame is sent");
+        assert_eq!(peer, (Message::Close(Some(frame)), true));
     }
 }
