@@ -1,21 +1,65 @@
 """A client of the gateway on the package `websockets`, written from docs/PROTOCOL.md alone.
 
-It trusts nothing: every frame is held against what the document promises, and the first that deviates ends it.
-It never knows what is traded; that is life.py's.
+It trusts nothing: every frame is held against what the document promises, and the first that deviates
+ends it. What is traded is the matter of life.py.
 """
+
 import asyncio, itertools, json, re
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 PATIENCE_S = 15
 DECIMAL = re.compile(r"-?\d+(\.\d+)?")
-DECIMALS = {"price", "volume", "bid", "ask", "balance", "credit", "equity", "margin", "freeMargin", "openPrice",
-            "currentPrice", "stopLoss", "takeProfit", "floating", "swap", "commission", "realizedPnl", "slippage",
-            "filledVolume", "leavesVolume", "avgPrice", "amount", "balanceAfter", "limit", "actual", "marginLevel",
-            "marginRequired", "notional", "freeMarginAfter", "tick", "volumeMin", "volumeMax", "volumeStep"}
-CODES = {"AUTH_REQUIRED", "AUTH_INVALID", "AUTH_FORBIDDEN", "INVALID_PARAMS", "NOT_FOUND", "CONFLICT",
-         "RATE_LIMITED", "CONNECTOR_UNAVAILABLE", "CONNECTOR_ERROR", "RISK_BLOCKED", "MARKET_CLOSED", "TIMEOUT",
-         "INTERNAL_ERROR"}
+DECIMALS = {
+    "price",
+    "volume",
+    "bid",
+    "ask",
+    "balance",
+    "credit",
+    "equity",
+    "margin",
+    "freeMargin",
+    "openPrice",
+    "currentPrice",
+    "stopLoss",
+    "takeProfit",
+    "floating",
+    "swap",
+    "commission",
+    "realizedPnl",
+    "slippage",
+    "filledVolume",
+    "leavesVolume",
+    "avgPrice",
+    "amount",
+    "balanceAfter",
+    "limit",
+    "actual",
+    "marginLevel",
+    "marginRequired",
+    "notional",
+    "freeMarginAfter",
+    "tick",
+    "volumeMin",
+    "volumeMax",
+    "volumeStep",
+}
+CODES = {
+    "AUTH_REQUIRED",
+    "AUTH_INVALID",
+    "AUTH_FORBIDDEN",
+    "INVALID_PARAMS",
+    "NOT_FOUND",
+    "CONFLICT",
+    "RATE_LIMITED",
+    "CONNECTOR_UNAVAILABLE",
+    "CONNECTOR_ERROR",
+    "RISK_BLOCKED",
+    "MARKET_CLOSED",
+    "TIMEOUT",
+    "INTERNAL_ERROR",
+}
 NOT_CRITICAL = {"event.feed.event", "event.gateway.gap", "event.gateway.tick"}
 
 
@@ -49,7 +93,7 @@ class Client:
 
     def __init__(self, url, token):
         self.url, self.token = url, token
-        self.log, self.cursor, self.begin = [], None, None
+        self.log, self.cursor, self.begin, self.ticks = [], None, None, []
         self.socket = self.reader = None
 
     # ---- the life of a connection
@@ -59,18 +103,24 @@ class Client:
         # the gateway's frames have at most 1 MiB
         self.socket = await connect(self.url, max_size=1 << 20, open_timeout=PATIENCE_S)
         self.ids, self.waiting, self.seq, self.known_events = itertools.count(1), {}, 0, None
-        self.sequences, self.left_out, self.announced, self.ticks = {}, 0, 0, []
+        self.sequences, self.left_out, self.announced = {}, 0, 0
         self.failure, self.close_code, self.happened = None, None, asyncio.Event()
         self.reader = asyncio.ensure_future(self.read())
 
-    async def connect(self, resume=None, protocol=(1, 1), token=None):
+    def introduction(self, resume=None, protocol=(1, 1), token=None):
+        """The parameters of gateway.connect."""
+        least, most = protocol
+        return {
+            "client": {"name": "python", "kind": "cli"},
+            "protocol": {"min": least, "max": most},
+            "auth": {"mode": "token", "token": token or self.token},
+            **({"resume": {"cursor": resume}} if resume else {}),
+        }
+
+    async def connect(self, resume=None):
         """Introduces itself; with a cursor it goes on from there."""
-        params = {"client": {"name": "python", "kind": "cli"}, "protocol": dict(zip(("min", "max"), protocol)),
-                  "auth": {"mode": "token", "token": token or self.token}}
-        if resume:
-            params["resume"] = {"cursor": resume}
-        return await self.call("gateway.connect", on_answer=lambda payload: self.begin_session(payload, resume),
-                               **params)
+        begin = lambda payload: self.begin_session(payload, resume)
+        return await self.call("gateway.connect", on_answer=begin, **self.introduction(resume))
 
     def begin_session(self, payload, resume):
         """Before any further frame is read: events follow this answer closely."""
@@ -131,10 +181,16 @@ class Client:
                 on_answer(frame["payload"])
         else:
             error = frame["error"]
-            demand(set(frame) == {"type", "id", "ok", "error"} and frame["ok"] is False
-                   and set(error) == {"code", "message", "retryable", "details"} and error["code"] in CODES
-                   and isinstance(error["message"], str) and isinstance(error["retryable"], bool)
-                   and isinstance(error["details"], dict), f"the error's shape: {frame}")
+            demand(
+                set(frame) == {"type", "id", "ok", "error"}
+                and frame["ok"] is False
+                and set(error) == {"code", "message", "retryable", "details"}
+                and error["code"] in CODES
+                and isinstance(error["message"], str)
+                and isinstance(error["retryable"], bool)
+                and isinstance(error["details"], dict),
+                f"the error's shape: {frame}",
+            )
         if not answer.done():
             answer.set_result(frame)
 
@@ -145,12 +201,14 @@ class Client:
         demand(frame["seq"] == self.seq + 1, f"seq {frame['seq']} after {self.seq}")
         self.seq = frame["seq"]
         check_decimals(payload, name)
-        demand(("cursor" in frame) == (name not in NOT_CRITICAL), f"critical events have cursors, others not: {frame}")
+        demand(("cursor" in frame) == (name not in NOT_CRITICAL), f"a cursor or none: {frame}")
         if "cursor" in frame:
             # an operator with all accounts sees every event: no offset may be left out
-            demand(frame["cursor"]["epoch"] == self.cursor["epoch"]
-                   and frame["cursor"]["offset"] == self.cursor["offset"] + 1,
-                   f"{name} at {frame['cursor']} after {self.cursor}")
+            demand(
+                frame["cursor"]["epoch"] == self.cursor["epoch"]
+                and frame["cursor"]["offset"] == self.cursor["offset"] + 1,
+                f"{name} at {frame['cursor']} after {self.cursor}",
+            )
             self.cursor = frame["cursor"]
             self.log.append({key: frame[key] for key in ("event", "ts", "cursor", "payload")})
         elif name == "event.feed.event":
@@ -178,23 +236,34 @@ class Client:
         return answer
 
     async def ask(self, method, params, on_answer=None):
-        answer = await self.send(method, params, on_answer=on_answer)
-        await self.until(answer.done, f"the answer to {method}")
-        return answer.result()
+        """The answer to a request, which is sent again when there is room if it was one too many."""
+        while True:
+            answer = await self.send(method, params, on_answer=on_answer)
+            await self.until(answer.done, f"the answer to {method}")
+            frame = answer.result()
+            if frame["ok"] or frame["error"]["code"] != "RATE_LIMITED":
+                return frame
+            error = frame["error"]
+            demand(
+                error["retryable"] and error["details"]["outcome"] == "not_started", f"limited with {error}"
+            )
+            await asyncio.sleep(error["details"]["retryAfterMs"] / 1000)
 
     async def call(self, method, on_answer=None, **params):
         """The payload of an answer that must be good."""
         frame = await self.ask(method, params, on_answer)
-        demand(frame["ok"], f"{method} {params}: {frame.get('error')}")
+        demand(frame["ok"], f"{method} was refused: {frame.get('error')}")
         return frame["payload"]
 
     async def refused(self, method, code, reason=None, **params):
         """The error of an answer that must be this one."""
         frame = await self.ask(method, params)
-        demand(not frame["ok"], f"{method} {params} was not refused: {frame}")
+        demand(not frame["ok"], f"{method} was not refused: {frame}")
         error = frame["error"]
-        demand(error["code"] == code and reason in (None, error["details"].get("reason")),
-               f"{method} was refused with {error}, not {code} {reason or ''}")
+        demand(
+            error["code"] == code and reason in (None, error["details"].get("reason")),
+            f"{method} was refused with {error}, not {code} {reason or ''}",
+        )
         return error
 
     async def raw(self, text):
@@ -223,7 +292,9 @@ class Client:
             raise self.failure
 
     def events(self, name, matches=lambda payload: True):
-        return [event["payload"] for event in self.log if event["event"] == name and matches(event["payload"])]
+        return [
+            event["payload"] for event in self.log if event["event"] == name and matches(event["payload"])
+        ]
 
     async def event(self, name, matches):
         await self.until(lambda: self.events(name, matches), f"an {name} that fits")
