@@ -334,6 +334,15 @@ async fn lv05_an_unreadable_journal_is_one_clear_line() {
     assert_refused(&data.join("nowhere"), &[1], "nowhere");
 }
 
+#[test]
+fn gw05_whoever_reads_that_a_process_is_up_is_heard_on_its_control_socket() {
+    for _ in 0..10 {
+        let (_place, data, config) = workplace();
+        let _gateway = Gateway::start(&data, &["--config", &config]);
+        std::os::unix::net::UnixStream::connect(data.join("control.sock")).expect("the socket is there");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_gateway_leaves_the_first_and_its_control_socket_alone() {
     let (_place, data, config) = workplace();

@@ -99,17 +99,23 @@ impl Process {
         Ok(served?)
     }
 
-    /// Says where it is, once it is up, and then answers on the control socket.
+    /// Says where it is, once it is up and heard on the control socket, and then answers there.
     async fn announce_when(self, rt: Rt, ready: oneshot::Receiver<Ready>, socket_is_ours: Arc<AtomicBool>) {
         let Ok(Ready { address, tokens }) = ready.await else {
             return;
         };
         socket_is_ours.store(true, Ordering::Relaxed);
+        // before the announcement: without the socket `lockstep token` takes the process for one that is down,
+        // and makes tokens that this process does not know
+        let control = control::listen(&self.directory);
         let text = (self.announce)(&address, &self.directory.join(OPERATOR_TOKEN));
         // nobody may be reading
         let _ = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
-        if let Err(error) = control::serve(&rt, &self.directory, tokens).await {
-            tracing::warn!(%error, "no control socket: `lockstep token new` works only while this process is down");
+        match control {
+            Ok(listener) => control::serve(&rt, listener, tokens).await,
+            Err(error) => {
+                tracing::warn!(%error, "no control socket: use `lockstep token` only while this process is down");
+            }
         }
     }
 }

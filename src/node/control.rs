@@ -71,15 +71,20 @@ pub enum ControlError {
     Io(#[from] io::Error),
 }
 
-/// Serves the socket; returns only if it cannot. Only one gateway has the directory, so a socket that
-/// lies there is left over.
+/// Makes the socket: from here on whoever asks is heard. Only one gateway has the directory, so a socket
+/// that lies there is left over.
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub async fn serve(rt: &Rt, directory: &Path, tokens: Arc<TokenStore>) -> io::Result<()> {
+pub fn listen(directory: &Path) -> io::Result<UnixListener> {
     remove(directory);
     let listener = UnixListener::bind(path(directory))?;
     fs::set_permissions(path(directory), fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers on the socket for ever.
+pub async fn serve(rt: &Rt, listener: UnixListener, tokens: Arc<TokenStore>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
