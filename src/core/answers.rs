@@ -73,6 +73,7 @@ impl Engine {
     pub fn settle(&mut self, now: UnixNanos, out: &mut Outputs) {
         for index in std::mem::take(&mut self.filled) {
             self.check_daily_loss(now, index, out);
+            self.rearm_stops(now, index, out);
         }
         if !out.venue.is_empty() {
             return;

@@ -86,12 +86,8 @@ impl Engine {
 
     /// The link is up: what latched stops and limits want cancelled or closed goes out (RK06).
     pub(super) fn go_on_with_stops(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        self.cancel_what_latches_forbid(now, index, out);
         let setup = self.setup();
-        let account = &self.accounts[index];
-        let cancels = self.stops.all().iter().any(|s| s.cancels() && s.covers(account.id()));
-        if cancels || account.loss_latch.is_some() {
-            self.cancel_opening(now, index, &setup, out);
-        }
         if self.stops.closing(self.accounts[index].id()) {
             for instrument in (0..=u16::MAX).map(InstrumentId).take(setup.instruments().len()) {
                 self.close_for_stops(now, instrument, out);
@@ -130,6 +126,25 @@ impl Engine {
             self.close_for_stops(now, instrument, out);
         }
         Pending::Stop { stop: id, targets }
+    }
+
+    /// Orders that turn out to work although a latched stop or limit wants them cancelled are cancelled.
+    pub(super) fn cancel_what_latches_forbid(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        let account = &self.accounts[index];
+        let cancels = self.stops.all().iter().any(|s| s.cancels() && s.covers(account.id()));
+        if (cancels || account.loss_latch.is_some()) && account.opening().next().is_some() {
+            let setup = self.setup();
+            self.cancel_opening(now, index, &setup, out);
+        }
+    }
+
+    /// A fill that overtook its cancel makes a stop that was complete busy again (RK06).
+    pub(super) fn rearm_stops(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        let account = &self.accounts[index];
+        let (id, holds) = (account.id().clone(), !account.positions.is_empty());
+        if holds && self.stops.rearm(&id) {
+            self.go_on_with_stops(now, index, out);
+        }
     }
 
     /// Closes what latched stops want closed on one instrument, where the gate lets it: a closed

@@ -135,6 +135,16 @@ impl Stops {
         self.latched.iter().find(|s| s.id == id)
     }
 
+    /// Complete stops that close on this account have something to do again; whether there are any.
+    pub(crate) fn rearm(&mut self, account: &AccountId) -> bool {
+        let mut any = false;
+        for stop in self.latched.iter_mut().filter(|s| s.complete && s.closes() && s.covers(account)) {
+            stop.complete = false;
+            any = true;
+        }
+        any
+    }
+
     pub(crate) fn complete(&mut self, id: StopId) {
         if let Some(stop) = self.latched.iter_mut().find(|s| s.id == id) {
             stop.complete = true;

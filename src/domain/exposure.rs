@@ -102,7 +102,7 @@ impl Exposure {
             Side::Sell => &mut holding.short,
         };
         let sign = if grew { 1 } else { -1 };
-        leg.steps += sign * volume.0;
+        leg.steps = leg.steps.saturating_add(sign * volume.0);
         leg.tick_steps += i128::from(sign) * tick_steps;
     }
 

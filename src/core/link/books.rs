@@ -302,6 +302,9 @@ impl Comparison<'_> {
             false => on_grid(spec.to_volume(stated), "filled volume", stated, spec)?,
         };
         let id = order.id;
+        if filled > order.volume {
+            return Err(format!("more of order {id} is filled there than was ordered"));
+        }
         if filled < order.filled {
             return Err(format!("less of order {id} is filled there than was reported"));
         }
@@ -327,7 +330,7 @@ impl Comparison<'_> {
         let position = position.unwrap_or_else(|| format!("syn:{id}"));
         let held = self.account.session.positions.get(&position).and_then(|p| self.account.positions.get(p));
         let before = held.map_or(0, |p| p.volume.0);
-        let after = if closes { before - missing.0 } else { before + missing.0 };
+        let after = if closes { before.saturating_sub(missing.0) } else { before.saturating_add(missing.0) };
         let realized_pnl = match held.filter(|_| closes) {
             Some(held) => self.account.realized(held, missing, price, self.setup, self.market),
             None => Money::ZERO,

@@ -36,6 +36,15 @@ impl Engine {
             | LinkEvent::Snapshot(_)
             | LinkEvent::Status(_) => {}
         }
+        if self.accounts[index].is_reachable() {
+            match &input.event {
+                // a venue that would not cancel is asked again, but not at once
+                LinkEvent::Report(report) if matches!(report.report, LinkReport::CancelRejected { .. }) => {
+                    self.watch_answers(now, index);
+                }
+                _ => self.cancel_what_latches_forbid(now, index, out),
+            }
+        }
     }
 
     fn link_up(&mut self, now: UnixNanos, index: usize, up: &LinkUp, out: &mut Outputs) {
@@ -265,8 +274,9 @@ impl Engine {
 
     /// Asks what became of orders that the venue has not confirmed for too long.
     pub(in crate::core) fn ask_for_answers(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        self.accounts[index].session.watched = false;
+        self.cancel_what_latches_forbid(now, index, out);
         let account = &mut self.accounts[index];
-        account.session.watched = false;
         let unconfirmed = |status: OrderStatus| {
             matches!(status, OrderStatus::Submitted | OrderStatus::PendingCancel | OrderStatus::PendingModify)
         };

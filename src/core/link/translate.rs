@@ -89,6 +89,9 @@ impl<'a> Judge<'a> {
         let order = &self.order(name)?.order;
         let spec = self.setup.instrument(order.instrument);
         let volume = on_grid(spec.to_volume(volume), "volume", volume, spec)?;
+        if volume > spec.volume_max {
+            return Err(format!("it makes order {} larger than {} allows", order.id, spec.symbol));
+        }
         if volume < order.filled {
             return Err(format!("it makes order {} smaller than what is filled of it", order.id));
         }
@@ -154,7 +157,13 @@ impl<'a> Judge<'a> {
             (Some(held), Some(order)) if !fill.closes && held.id.0 != order.id.0 => {
                 return Err(impossible("it opens a position that another order opened"));
             }
+            (Some(held), Some(order)) if fill.closes && order.position != Some(held.id) => {
+                return Err(impossible("it closes another position than its order names"));
+            }
             (Some(held), _) => held.id,
+            (None, Some(order)) if self.account.positions.contains_key(&PositionId(order.id.0)) => {
+                return Err(impossible("its order has opened a position of another name"));
+            }
             (None, Some(order)) => PositionId(order.id.0),
             (None, None) => return Err(impossible("it opens a position without an order of ours")),
         };
