@@ -134,15 +134,19 @@ fn run_here(plan: &Plan) -> Report {
     let trace = remains.tracer.as_ref().map(Tracer::take).unwrap_or_default();
     let simulated = Duration::from_nanos(remains.clock.as_ref().map_or(0, Clock::elapsed_ns));
     let clients = remains.world.as_ref().map(|world| world.journals()).unwrap_or_default();
-    let refused = remains.world.as_ref().map(|world| world.process.refused()).unwrap_or_default();
-    let history = History {
+    let mut history = History {
         clients,
-        refused_starts: refused,
         unfinished: remains.unfinished.clone(),
-        ..History::from_trace(&trace)
+        ..History::from_trace(&trace, plan.venues.len())
     };
+    if let Some(world) = &remains.world {
+        history.gateway.refused_starts = world.gateway().process.refused();
+        for (venue, machine) in history.venues.iter_mut().zip(world.venues()) {
+            venue.refused_starts = machine.process.refused();
+        }
+    }
     drop(remains);
-    for (name, _) in history.steps.iter().flat_map(|step| &step.events) {
+    for (name, _) in history.gateway.steps.iter().flat_map(|step| &step.events) {
         // Each kind of critical event is a mark of its own, such as `trade_canceled`.
         coverage.mark(&name.trim_start_matches("event.").replace('.', "_"));
     }
@@ -218,8 +222,13 @@ async fn script(plan: &Plan, world: Arc<World>, clock: Clock) -> Option<String> 
         };
         return Some(world.journals().iter().map(open).collect::<Vec<_>>().join("; "));
     }
-    if timeout(DRAINING, world.process.drain()).await.is_err() {
+    if timeout(DRAINING, world.gateway().process.drain()).await.is_err() {
         return Some("the gateway did not drain".to_owned());
+    }
+    for (venue, number) in world.venues().iter().zip(1..) {
+        if timeout(DRAINING, venue.process.drain()).await.is_err() {
+            return Some(format!("venue {number} did not drain"));
+        }
     }
     None
 }

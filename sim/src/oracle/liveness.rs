@@ -7,7 +7,7 @@ use crate::history::{ClientHistory, History};
 /// Checks the end of the world.
 pub fn check(history: &History) -> Vec<Violation> {
     let mut findings = Findings::new("liveness", Severity::Liveness);
-    let end = history.steps.last().map_or(0, |step| step.seq);
+    let end = history.gateway.steps.last().map_or(0, |step| step.seq);
     if let Some(what) = &history.unfinished {
         findings.add("LV04", end, format!("never came to its end: {what}"));
     }

@@ -55,7 +55,10 @@ impl Findings {
 
 /// Everything that is wrong with a world, in the order of the trace.
 pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
-    let (log, mut found) = log::check(history);
+    let (log, mut found) = log::check(&history.gateway);
+    for venue in &history.venues {
+        found.extend(log::check(venue).1);
+    }
     found.extend(ledger::check(plan, history, &log));
     found.extend(stop::check(history, &log));
     found.extend(client::check(history, &log));
