@@ -11,6 +11,8 @@ pub struct History {
     /// In the order of the plan.
     pub venues: Vec<MachineHistory>,
     pub clients: Vec<ClientHistory>,
+    /// Places in the trace where a machine noted what must not be, with its name and the mark.
+    pub alarms: Vec<(usize, &'static str, String)>,
     /// What the gateway wrote to venues.
     pub sent: Vec<SentLine>,
     /// Which step of the end was never reached, if any.
@@ -33,6 +35,8 @@ pub struct MachineHistory {
 /// A line that the gateway wrote to a venue.
 #[derive(Debug, Clone, Default)]
 pub struct SentLine {
+    /// Tells its connection from others.
+    pub stream: u64,
     /// The place in the trace at which its first byte left.
     pub began: usize,
     pub frame: Value,
@@ -43,6 +47,8 @@ pub struct SentLine {
 pub struct Step {
     /// Its place in the trace.
     pub seq: usize,
+    /// Virtual nanoseconds since the world began.
+    pub at_ns: u64,
     pub offset: u64,
     /// Name and payload, in order.
     pub events: Vec<(String, Value)>,
@@ -147,10 +153,15 @@ impl History {
         for record in trace.records() {
             let venue = Node::VENUES.into_iter().position(|node| node == record.node);
             match (record.node, venue) {
+                (node, _) if record.kind == Kind::Alarm => {
+                    let mark = json(record.body)["mark"].as_str().unwrap_or_default().to_owned();
+                    history.alarms.push((record.seq, node.name(), mark));
+                }
                 (Node::Gateway, _) if record.kind == Kind::Sent => {
                     let mut body = json(record.body);
                     let began = usize::try_from(number(&body, "began")).expect("a place in the trace");
-                    history.sent.push(SentLine { began, frame: body["frame"].take() });
+                    let stream = number(&body, "stream");
+                    history.sent.push(SentLine { stream, began, frame: body["frame"].take() });
                 }
                 (Node::Gateway, _) => history.gateway.read(record),
                 (_, Some(venue)) => history.venues[venue].read(record),
@@ -164,7 +175,7 @@ impl History {
 impl MachineHistory {
     fn read(&mut self, record: Record<'_>) {
         match record.kind {
-            Kind::Input => self.steps.push(read_input(record.seq, json(record.body))),
+            Kind::Input => self.steps.push(read_input(record)),
             Kind::Output => {
                 let step = self.steps.last_mut().expect("an output follows its input");
                 read_output(step, json(record.body));
@@ -183,8 +194,15 @@ fn json(body: &str) -> Value {
     serde_json::from_str(body).expect("bodies are JSON")
 }
 
-fn read_input(seq: usize, mut body: Value) -> Step {
-    Step { seq, offset: number(&body, "offset"), input: body["input"].take(), ..Step::default() }
+fn read_input(record: Record<'_>) -> Step {
+    let mut body = json(record.body);
+    Step {
+        seq: record.seq,
+        at_ns: record.at_ns,
+        offset: number(&body, "offset"),
+        input: body["input"].take(),
+        ..Step::default()
+    }
 }
 
 fn read_output(step: &mut Step, mut body: Value) {

@@ -70,7 +70,7 @@ pub struct VenuePlan {
 pub struct VenueAccount {
     /// Its name at the gateway.
     pub id: String,
-    /// Its name at the venue.
+    /// Its name at the venue; no two venues have the same.
     pub login: String,
     pub deposit: u64,
 }
@@ -279,9 +279,9 @@ fn venues(topology: &Topology, draw: &mut Draw) -> Vec<VenuePlan> {
         sync_ms: [Span(1, 1), Span(1, 4), Span(3, 25)][draw.within(0..=2) as usize],
         clock_skew_ms: draw.within(0..=4_000) as i64 - 2_000,
         accounts: (0..venues.accounts.draw(draw).max(1))
-            .map(|index| {
+            .map(|_| {
                 account += 1;
-                let (id, login) = (format!("link-{account}"), format!("main-{}", index + 1));
+                let (id, login) = (format!("link-{account}"), format!("main-{account}"));
                 VenueAccount { id, login, deposit: topology.deposit }
             })
             .collect(),

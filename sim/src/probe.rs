@@ -45,6 +45,15 @@ impl Coverage {
     }
 }
 
+/// Marks that no world reaches whose venues are honest: they say that two sides contradict each other.
+const ALARMS: [Mark; 5] = [
+    Mark::IllegalTransition,
+    Mark::OrphanReport,
+    Mark::LinkFault,
+    Mark::BalanceAdjusted,
+    Mark::ResolvedContradicted,
+];
+
 /// The probe of a simulated process.
 pub struct SimProbe {
     node: Node,
@@ -79,6 +88,9 @@ impl Probe for SimProbe {
     fn mark(&self, mark: Mark) {
         let name = text(&mark);
         let name = name.trim_matches('"');
+        if ALARMS.contains(&mark) {
+            self.tracer.record(self.node, Kind::Alarm, &format!(r#"{{"mark":"{name}"}}"#));
+        }
         match self.node {
             Node::Gateway => self.coverage.mark(name),
             _ => self.coverage.mark(&format!("venue_{name}")),

@@ -107,7 +107,8 @@ impl Process {
     /// gateway.
     pub fn issue_link_token(&self) -> String {
         let files = Arc::new(self.setup.disk.mount());
-        issue(self.runtime("tokens"), files.clone(), Role::Agent, LINK_TOKEN).expect("an empty disk has room");
+        issue(self.runtime("tokens"), files.clone(), Role::Operator, LINK_TOKEN)
+            .expect("an empty disk has room");
         let token = files.read(LINK_TOKEN).ok().flatten().expect("it was written");
         String::from_utf8(token).expect("tokens are plain text")
     }
@@ -264,5 +265,7 @@ fn venue_config(plan: &VenuePlan, commission_per_lot: &str) -> String {
 }
 
 fn paper_account(id: &str, deposit: u64, commission_per_lot: &str) -> String {
-    format!("\n[[accounts]]\nid = {id:?}\ndeposit = \"{deposit}\"\ncommission_per_lot = {commission_per_lot:?}\n")
+    format!(
+        "\n[[accounts]]\nid = {id:?}\ndeposit = \"{deposit}\"\ncommission_per_lot = {commission_per_lot:?}\n"
+    )
 }

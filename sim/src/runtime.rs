@@ -121,7 +121,11 @@ impl Runtime for SimRuntime {
             let stream = TcpStream::connect(address).await?;
             Ok(match network {
                 None => Box::new(stream) as Box<dyn Stream>,
-                Some(Network { chaos, node, tracer }) => Box::new(Tap::new(chaos.stream(stream), node, tracer)),
+                Some(Network { chaos, node, tracer }) => {
+                    let stream = chaos.stream(stream);
+                    let number = stream.number();
+                    Box::new(Tap::new(stream, number, node, tracer))
+                }
             })
         })
     }

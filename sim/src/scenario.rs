@@ -239,7 +239,9 @@ impl Scenario {
         if let Some(Venues { count, accounts, paper_permille }) = &self.topology.venues {
             for (key, Span(least, most)) in [("count", *count), ("accounts", *accounts)] {
                 if least > most || !(1..=3).contains(&most) {
-                    return Err(format!("topology.venues.{key} = [{least}, {most}]: least, then most, up to 3"));
+                    return Err(format!(
+                        "topology.venues.{key} = [{least}, {most}]: least, then most, up to 3"
+                    ));
                 }
             }
             if *paper_permille > 1_000 {

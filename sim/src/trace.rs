@@ -71,6 +71,8 @@ pub enum Kind {
     Fault = 8,
     /// An oracle found a violation.
     Verdict = 9,
+    /// A machine noted what must not be.
+    Alarm = 10,
 }
 
 impl Kind {
@@ -87,6 +89,7 @@ impl Kind {
             Self::Received => "received",
             Self::Fault => "fault",
             Self::Verdict => "verdict",
+            Self::Alarm => "alarm",
         }
     }
 }

@@ -78,14 +78,8 @@ impl World {
             config.send_latency = Duration::from_millis(latency.0)..Duration::from_millis(latency.1 + 1);
         });
         let start = UnixNanos::parse(&plan.start).expect("plans hold instants");
-        let foundry = Foundry {
-            handle: &handle,
-            plan,
-            start,
-            tracer: &tracer,
-            coverage: &coverage,
-            panics: &panics,
-        };
+        let foundry =
+            Foundry { handle: &handle, plan, start, tracer: &tracer, coverage: &coverage, panics: &panics };
         let venues: Vec<Machine> =
             plan.venues.iter().zip(Node::VENUES).map(|(venue, node)| foundry.venue(node, venue)).collect();
         let gateway = foundry.gateway(&venues);
@@ -252,7 +246,8 @@ impl Foundry<'_> {
     fn machine(&self, name: Node, program: Program, sync_ms: Span, skew_ms: i64) -> Machine {
         let disk = Disk::new(self.plan.seed, name.name(), (sync_ms.0, sync_ms.1));
         let (tracer, coverage) = (self.tracer.clone(), self.coverage.clone());
-        let chaos = Chaos::new(self.plan.chaos.clone(), self.plan.seed, name, tracer.clone(), coverage.clone());
+        let chaos =
+            Chaos::new(self.plan.chaos.clone(), self.plan.seed, name, tracer.clone(), coverage.clone());
         let process = Process::new(process::Setup {
             node: name,
             program,

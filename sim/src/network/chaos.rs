@@ -125,6 +125,11 @@ pub struct ChaosStream<S> {
 }
 
 impl<S> ChaosStream<S> {
+    /// Tells the node's streams apart.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     fn is_calm(&self) -> bool {
         self.shared.plan.is_none() || self.shared.calm.load(Ordering::Relaxed)
     }

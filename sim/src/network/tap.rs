@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A stream whose written lines are recorded.
 pub struct Tap<S> {
     stream: S,
+    /// Tells the node's streams apart.
+    number: u64,
     node: Node,
     tracer: Tracer,
     line: Vec<u8>,
@@ -21,8 +23,8 @@ pub struct Tap<S> {
 
 impl<S> Tap<S> {
     /// A tap on a new connection.
-    pub const fn new(stream: S, node: Node, tracer: Tracer) -> Self {
-        Self { stream, node, tracer, line: Vec::new(), began: 0 }
+    pub const fn new(stream: S, number: u64, node: Node, tracer: Tracer) -> Self {
+        Self { stream, number, node, tracer, line: Vec::new(), began: 0 }
     }
 
     fn written(&mut self, mut bytes: &[u8]) {
@@ -46,7 +48,7 @@ impl<S> Tap<S> {
         if let Some(token) = frame.get_mut("token") {
             *token = json!("***");
         }
-        let body = json!({ "began": self.began, "frame": frame });
+        let body = json!({ "stream": self.number, "began": self.began, "frame": frame });
         self.tracer.record(self.node, Kind::Sent, &body.to_string());
     }
 }

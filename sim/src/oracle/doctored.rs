@@ -19,7 +19,8 @@ fn step(seq: usize, offset: u64, input: Value, events: Vec<(&str, Value)>) -> St
 }
 
 fn command(key: &str) -> Value {
-    json!({ "command": { "principal": "operator-1", "idempotency": { "key": key } } })
+    json!({ "command": { "principal": "operator-1", "idempotency": { "key": key },
+        "body": { "place": { "account": "paper-1" } } } })
 }
 
 fn fill(order: u64, position: u64, side: &str, price: &str, profit: &str) -> Value {
@@ -45,12 +46,13 @@ fn answer(seq: usize, body: Value) -> Answer {
 
 fn request(method: &str, key: Option<&str>, answers: Vec<Answer>) -> Request {
     let key = key.map(str::to_owned);
-    Request { method: method.into(), key, answers, done: true, ..Request::default() }
+    let params = json!({ "accountId": "paper-1" });
+    Request { method: method.into(), params, key, answers, done: true, ..Request::default() }
 }
 
 fn account(balance: &str, offset: u64, positions: Value) -> Value {
     json!({
-        "balance": balance, "credit": "0", "equity": balance, "margin": "0", "freeMargin": balance,
+        "accountId": "paper-1", "status": "connected", "balance": balance, "credit": "0", "equity": balance, "margin": "0", "freeMargin": balance,
         "positions": positions, "orders": [], "cursor": { "epoch": "e", "offset": offset },
     })
 }
@@ -107,7 +109,8 @@ fn good() -> History {
     ];
     let session = Session { seq: 1, head, told, ..Session::default() };
     let client = ClientHistory { name: "operator", sessions: vec![session], requests };
-    let gateway = MachineHistory { name: "gateway", steps, commits: commits.to_vec(), ..MachineHistory::default() };
+    let gateway =
+        MachineHistory { name: "gateway", steps, commits: commits.to_vec(), ..MachineHistory::default() };
     History { gateway, clients: vec![client], ..History::default() }
 }
 
@@ -177,7 +180,8 @@ fn ledger_sees_wrong_money() {
             h.clients[0].requests[4].answers[0].body = account("10009.3", 7, ghost);
         }),
         ("a posting that does not add up", "AC01", |h| {
-            h.gateway.steps[1].ledger = vec![json!({ "accountId": "paper-1", "amount": "1", "balanceAfter": "2" })];
+            h.gateway.steps[1].ledger =
+                vec![json!({ "accountId": "paper-1", "amount": "1", "balanceAfter": "2" })];
         }),
     ];
     for (what, rule, doctor) in cases {
