@@ -12,6 +12,7 @@ use crate::{
     world::address,
 };
 use lockstep::{
+    gateway::Shutdown,
     node::{
         config::FileConfig,
         journal::JournalOptions,
@@ -82,7 +83,7 @@ pub struct Process {
 #[derive(Default)]
 struct Life {
     starts: u64,
-    shutdown: Option<oneshot::Sender<()>>,
+    shutdown: Option<oneshot::Sender<Shutdown>>,
     ended: Option<oneshot::Receiver<()>>,
     /// Why it ended although nobody asked it to, and where in the trace.
     refused: Vec<(usize, String)>,
@@ -133,7 +134,7 @@ impl Process {
         self.setup.panics.clone().watch(self.setup.node.name(), TaskKind::Vital, serving).await;
     }
 
-    async fn serve(&self, start: u64, asked: oneshot::Receiver<()>) -> Result<(), String> {
+    async fn serve(&self, start: u64, asked: oneshot::Receiver<Shutdown>) -> Result<(), String> {
         let Setup { node, tracer, coverage, disk, .. } = &self.setup;
         let mount = Arc::new(disk.mount());
         let rt = self.runtime(&start.to_string());
@@ -207,7 +208,7 @@ impl Process {
             (life.shutdown.take(), life.ended.take())
         };
         if let Some(shutdown) = shutdown {
-            let _ = shutdown.send(()); // it may have failed before
+            let _ = shutdown.send(Shutdown::Stop); // it may have failed before
         }
         if let Some(ended) = ended {
             let _ = ended.await; // nor does it answer then
