@@ -27,6 +27,9 @@ pub struct Plan {
     /// What the byte streams of gateway and venues suffer until all heals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chaos: Option<ChaosPlan>,
+    /// What a relay between gateway and venues does until all heals; without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayPlan>,
     /// Whether the operator hears every tick, which makes many small commits, or asks for candles.
     pub hears_ticks: bool,
     pub operator: Vec<Step>,
@@ -93,6 +96,23 @@ pub struct ChaosPlan {
     pub half_close: Option<Cut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset: Option<Cut>,
+}
+
+/// What a relay does to the frames that it carries: of how many in a thousand. What is zero or absent
+/// never happens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelayPlan {
+    pub lose_report: u64,
+    pub repeat_report: u64,
+    /// Those behind overtake it.
+    pub late_report: Option<Hold>,
+    /// An order goes through, nothing comes back, and after that time the connection ends.
+    pub lose_ack: Option<Hold>,
+    /// The connection ends before the order goes through.
+    pub lose_order: u64,
+    /// Of all that the gateway sends.
+    pub lose_entry: u64,
 }
 
 /// A wait: of how many of a thousand reads or writes, and how long.
@@ -245,6 +265,7 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         duration_ms,
         gateway,
         chaos: chaos(scenario, &mut stream("chaos")),
+        relay: relay(scenario, &mut stream("relay")),
         network: NetworkPlan {
             latency_ms: [Span(1, 2), Span(1, 10), Span(5, 60)][knobs.within(0..=2) as usize],
         },
@@ -320,6 +341,19 @@ fn chaos(scenario: &Scenario, draw: &mut Draw) -> Option<ChaosPlan> {
     // every size of pieces, in time: few bytes in some worlds, many in others
     chaos.split = chaos.split.map(|Span(least, most)| Span(least, draw.within(least..=most)));
     Some(chaos)
+}
+
+/// Each kind is off in some seeds.
+fn relay(scenario: &Scenario, draw: &mut Draw) -> Option<RelayPlan> {
+    const OFF_PERMILLE: u64 = 250;
+    let relay = scenario.faults.relay?;
+    let mut off = || draw.chance(OFF_PERMILLE);
+    let mut or_none = |permille: u64| if off() { 0 } else { permille };
+    let (lose_report, repeat_report) = (or_none(relay.lose_report), or_none(relay.repeat_report));
+    let (lose_order, lose_entry) = (or_none(relay.lose_order), or_none(relay.lose_entry));
+    let late_report = relay.late_report.filter(|_| !off());
+    let lose_ack = relay.lose_ack.filter(|_| !off());
+    Some(RelayPlan { lose_report, repeat_report, late_report, lose_ack, lose_order, lose_entry })
 }
 
 fn steps(workload: &Workload, symbols: &[String], duration_ms: u64, draw: &mut Draw) -> Vec<Step> {

@@ -25,6 +25,8 @@ use std::{
 
 /// After the faults, everything is at rest within this much simulated time.
 const SETTLING: Duration = Duration::from_secs(60);
+/// A link that has died is noticed within three heartbeats.
+const NOTICING: Duration = Duration::from_secs(16);
 /// A drain takes at most so long.
 const DRAINING: Duration = Duration::from_secs(20);
 /// No world lasts longer than its plan and so much.
@@ -215,6 +217,10 @@ async fn script(plan: &Plan, world: Arc<World>, clock: Clock) -> Option<String> 
     let faults = madsim::task::spawn(fault::carry_out(world.clone(), plan.faults.clone(), clock));
     sleep(Duration::from_millis(plan.duration_ms)).await;
     let _ = faults.await; // it ends by itself
+    world.calm();
+    if !plan.venues.is_empty() {
+        sleep(NOTICING).await;
+    }
     if timeout(SETTLING, world.finish()).await.is_err() {
         let open = |journal: &ClientHistory| {
             let open = journal.requests.iter().filter(|r| !r.done).count();

@@ -1,6 +1,9 @@
 //! Scenarios: what kind of situation a world is, as TOML for people.
 
-use crate::{draw::Draw, plan::ChaosPlan};
+use crate::{
+    draw::Draw,
+    plan::{ChaosPlan, RelayPlan},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -125,6 +128,8 @@ pub struct Faults {
     pub venue_pause: Option<ClogFault>,
     /// The byte streams of gateway and venues misbehave.
     pub chaos: Option<ChaosPlan>,
+    /// A relay between gateway and venues loses, repeats and delays frames.
+    pub relay: Option<RelayPlan>,
 }
 
 /// See `Faults::crash`.

@@ -5,7 +5,7 @@ use crate::{
     disk::Disk,
     draw::Draw,
     history::ClientHistory,
-    network::Chaos,
+    network::{Chaos, Relay},
     panics::Panics,
     plan::{self, Plan, VenuePlan},
     probe::Coverage,
@@ -38,6 +38,7 @@ pub struct World {
     pub coverage: Coverage,
     gateway: Machine,
     venues: Vec<Machine>,
+    relay: Option<Middle>,
     operator: Actor,
     viewer: Actor,
 }
@@ -49,6 +50,12 @@ pub struct Machine {
     pub disk: Disk,
     pub process: Arc<Process>,
     chaos: Chaos,
+}
+
+/// The relay and its node.
+struct Middle {
+    node: NodeHandle,
+    relay: Relay,
 }
 
 /// A client and its node.
@@ -82,7 +89,8 @@ impl World {
             Foundry { handle: &handle, plan, start, tracer: &tracer, coverage: &coverage, panics: &panics };
         let venues: Vec<Machine> =
             plan.venues.iter().zip(Node::VENUES).map(|(venue, node)| foundry.venue(node, venue)).collect();
-        let gateway = foundry.gateway(&venues);
+        let relay = foundry.relay(&venues);
+        let gateway = foundry.gateway(&venues, relay.is_some());
         let client = |node: Node, steps: &[plan::Step], token_file: &'static str| {
             let setup = Setup {
                 node,
@@ -101,7 +109,7 @@ impl World {
         };
         let operator = client(Node::Operator, &plan.operator, process::OPERATOR_TOKEN);
         let viewer = client(Node::Viewer, &plan.viewer, process::VIEWER_TOKEN);
-        Self { handle, tracer, coverage, gateway, venues, operator, viewer }
+        Self { handle, tracer, coverage, gateway, venues, relay, operator, viewer }
     }
 
     /// The machine of the gateway.
@@ -146,12 +154,17 @@ impl World {
 
     /// Lets nothing through between gateway and venue, in the given directions.
     pub fn clog_venue(&self, venue: &Machine, to_venue: bool, to_gateway: bool) {
-        clog(&self.gateway.node, &venue.node, to_venue, to_gateway);
+        clog(&self.gateway.node, self.far_end(venue), to_venue, to_gateway);
     }
 
     /// Lets everything through again.
     pub fn unclog_venue(&self, venue: &Machine) {
-        unclog(&self.gateway.node, &venue.node);
+        unclog(&self.gateway.node, self.far_end(venue));
+    }
+
+    /// The node to which the gateway's connections for a venue lead.
+    fn far_end<'a>(&'a self, venue: &'a Machine) -> &'a NodeHandle {
+        self.relay.as_ref().map_or(&venue.node, |relay| &relay.node)
     }
 
     /// Ends a client's connection, if it has one.
@@ -170,11 +183,18 @@ impl World {
         unclog(&self.gateway.node, &self.actor(client).node);
     }
 
-    /// Nothing goes wrong any more: clients bring everything to its end. Returns when they are done.
-    pub async fn finish(&self) {
+    /// Nothing goes wrong any more on any stream.
+    pub fn calm(&self) {
         for machine in self.machines() {
             machine.chaos.calm();
         }
+        if let Some(middle) = &self.relay {
+            middle.relay.calm();
+        }
+    }
+
+    /// Nothing goes wrong any more: clients bring everything to its end. Returns when they are done.
+    pub async fn finish(&self) {
         for actor in [&self.operator, &self.viewer] {
             // A client that is done already needs no word.
             let _ = actor.control.send(Control::Finish);
@@ -196,7 +216,8 @@ impl World {
     /// Kills what still runs, so that its memory is freed: madsim frees nothing by itself.
     pub async fn end(&self) {
         let machines = self.machines().map(|machine| &machine.node);
-        for node in machines.chain([&self.operator.node, &self.viewer.node]) {
+        let middle = self.relay.as_ref().map(|middle| &middle.node);
+        for node in machines.chain(middle).chain([&self.operator.node, &self.viewer.node]) {
             self.handle.resume(node.id()); // a paused node must not be killed
             self.handle.kill(node.id());
         }
@@ -226,15 +247,27 @@ impl Actor {
 }
 
 impl Foundry<'_> {
-    fn gateway(&self, venues: &[Machine]) -> Machine {
+    fn gateway(&self, venues: &[Machine], by_relay: bool) -> Machine {
         let links = venues.iter().zip(&self.plan.venues).map(|(venue, plan)| Link {
             plan: plan.clone(),
-            address: venue.process.address(),
+            address: if by_relay { relay_address(venue) } else { venue.process.address() },
             token: venue.process.issue_link_token(),
         });
         let plan = &self.plan.gateway;
         let program = Program::Gateway { plan: plan.clone(), links: links.collect() };
         self.machine(Node::Gateway, program, plan.sync_ms, plan.clock_skew_ms)
+    }
+
+    fn relay(&self, venues: &[Machine]) -> Option<Middle> {
+        let plan = self.plan.relay?;
+        let clock = Clock::new(self.start, 0);
+        let (tracer, coverage) = (self.tracer.clone(), self.coverage.clone());
+        let relay = Relay::new(plan, self.plan.seed, clock, tracer, coverage);
+        let node = self.handle.create_node().name(Node::Relay.name()).ip(address(Node::Relay)).build();
+        for venue in venues {
+            drop(node.spawn(relay.clone().run(relay_address(venue), venue.process.address())));
+        }
+        Some(Middle { node, relay })
     }
 
     fn venue(&self, node: Node, plan: &VenuePlan) -> Machine {
@@ -280,6 +313,11 @@ fn unclog(near: &NodeHandle, far: &NodeHandle) {
     let net = NetSim::current();
     net.unclog_link(near.id(), far.id());
     net.unclog_link(far.id(), near.id());
+}
+
+/// Where the relay takes connections for a venue.
+fn relay_address(venue: &Machine) -> String {
+    format!("{}:{}", address(Node::Relay), process::VENUE_PORT + venue.name as u16)
 }
 
 /// A node's address.

@@ -95,7 +95,7 @@ impl Side {
             Self { balance: parse(&account.deposit.to_string()).unwrap_or_default(), ..Self::default() };
         // The venue's names of its positions, and the gateway's numbers.
         let mut names: BTreeMap<String, String> = BTreeMap::new();
-        for event in truth.events.iter().take_while(|event| event.number <= last || follows(event, last)) {
+        for event in truth.events.iter().filter(|event| event.number <= last || follows(event, last)) {
             let number = |order: &Value| {
                 let name = order["clientOrderId"].as_str()?;
                 Some(name.rsplit_once(".o")?.1.to_owned())
