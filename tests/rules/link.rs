@@ -383,6 +383,32 @@ fn lv01_a_venue_without_history_gives_fills_whose_ids_are_functions_of_their_con
 }
 
 #[test]
+fn lv01_books_that_rest_on_lost_reports_wait_for_them() {
+    let mut far = Far::up();
+    let order = far.sent(buy("BTCUSD", "0.10"));
+    far.cut();
+    far.connect();
+    far.requests();
+    far.seq = 1; // the fill, which was lost
+    let books = |far: &mut Far| {
+        let filled = state(order, VenueOrderStatus::Filled, "0.10");
+        far.books("9999.65", vec![filled], vec![held(order, "0.10")])
+    };
+    assert_eq!(books(&mut far).marks, [Mark::ReportGap]);
+    assert_eq!(far.requests(), [format!("sync log-1 0 [{order:?}]")]);
+    assert_eq!((far.status(), far.order(order)), (LinkStatus::Reconciling, OrderStatus::Unknown));
+
+    let mut repeated = Far { rig: far.rig.clone(), seq: 0, capabilities: far.capabilities.clone() };
+    repeated.report(LinkReport::Fill(fill(order, "x1", "0.10")));
+    books(&mut repeated);
+    assert_eq!((repeated.status(), repeated.order(order)), (LinkStatus::Connected, OrderStatus::Filled));
+
+    books(&mut far);
+    assert_eq!(far.requests(), ["close", "open"], "lost again: a new session tells it all");
+    assert_eq!(far.order(order), OrderStatus::Unknown, "nothing was made up");
+}
+
+#[test]
 fn lv02_books_that_nobody_sends_and_books_that_contradict_the_reports_close_nothing() {
     let mut far = Far::up();
     let order = far.open();

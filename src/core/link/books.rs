@@ -38,6 +38,18 @@ impl Engine {
         books: &VenueSnapshot,
         out: &mut Outputs,
     ) {
+        let session = &mut self.accounts[index].session;
+        let repeats = session.capabilities.resend && !session.log_changed;
+        if repeats && books.seq > session.last_report {
+            // they rest on reports that got lost, and every one of them can be had
+            if std::mem::replace(&mut session.resend_asked, true) {
+                let (last, theirs) = (session.last_report, books.seq);
+                let reason = format!("its books include report {theirs}, and none came after {last}");
+                return self.begin_again(now, index, &reason, out);
+            }
+            out.marks.push(Mark::ReportGap);
+            return self.ask_for_books(index, out);
+        }
         let setup = self.setup();
         let account = self.accounts[index].clone();
         let comparison = Comparison {

@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Everything that the venue has to say, and what became of every order that is open here.
-    fn ask_for_books(&mut self, index: usize, out: &mut Outputs) {
+    pub(super) fn ask_for_books(&mut self, index: usize, out: &mut Outputs) {
         let account = &mut self.accounts[index];
         account.session.asked_up_to = account.last_order_id();
         let session = &account.session;
@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// Begins the session anew; the new one tells what the old one left open.
-    fn begin_again(&mut self, now: UnixNanos, index: usize, reason: &str, out: &mut Outputs) {
+    pub(super) fn begin_again(&mut self, now: UnixNanos, index: usize, reason: &str, out: &mut Outputs) {
         self.close_link(now, index, LinkStatus::Disconnected, reason, out);
         self.open_link(now, index, out);
     }
