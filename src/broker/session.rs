@@ -159,6 +159,7 @@ impl Session {
     }
 
     fn tick(&mut self, watch: &mut Watch, busy: bool) -> Result<(), Stop> {
+        self.incoming.ask_again();
         if watch.tick(&self.outbox, busy)? {
             // the clerk may have its hands full, and the peer must not take that for death
             if self.todo.capacity() == TODO_MAX {
@@ -219,6 +220,11 @@ impl Session {
 }
 
 impl Incoming {
+    /// What was asked for should have come by now.
+    const fn ask_again(&mut self) {
+        self.asked = false;
+    }
+
     /// Judges a number. A frame is taken once, and only after all before it.
     fn arrival(&mut self, seq: u64, frame: &GatewayFrame) -> Arrival {
         if seq <= self.last {
@@ -258,5 +264,16 @@ mod tests {
         check(3, &beat, Arrival::Ignore);
         check(4, &beat, Arrival::Take);
         check(6, &beat, Arrival::Ask { after: 4 });
+    }
+
+    #[test]
+    fn what_was_asked_for_and_got_lost_is_asked_for_again() {
+        let beat = GatewayFrame::Heartbeat;
+        let mut incoming = Incoming::default();
+        assert_eq!(incoming.arrival(3, &beat), Arrival::Ask { after: 0 });
+        assert_eq!(incoming.arrival(4, &beat), Arrival::Ignore);
+        incoming.ask_again();
+        assert_eq!(incoming.arrival(5, &beat), Arrival::Ask { after: 0 });
+        assert_eq!(incoming.arrival(6, &beat), Arrival::Ignore);
     }
 }

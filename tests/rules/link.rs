@@ -556,7 +556,7 @@ fn rk06_a_stop_that_closes_completes_after_a_reconnect() {
 }
 
 #[test]
-fn lost_reports_are_asked_for_once_and_repeated_ones_change_nothing() {
+fn lost_reports_are_asked_for_until_they_come_and_repeated_ones_change_nothing() {
     let mut far = Far::up();
     let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));
     far.requests();
@@ -567,8 +567,10 @@ fn lost_reports_are_asked_for_once_and_repeated_ones_change_nothing() {
     let out = far.news(third(3, 2));
     assert_eq!((out.marks, far.order(order)), (vec![Mark::ReportGap], OrderStatus::Submitted));
     assert_eq!(far.requests(), ["resend 0"]);
-    far.news(LinkEvent::Heartbeat { last: 3 });
+    far.news(third(4, 3));
     assert!(far.requests().is_empty(), "it was asked for already");
+    far.news(LinkEvent::Heartbeat { last: 4 });
+    assert_eq!(far.requests(), ["resend 0"], "the venue is quiet: question or answer got lost");
     far.report(accepted(order));
     far.news(LinkEvent::Heartbeat { last: 3 });
     assert_eq!(far.requests(), ["resend 1"], "a heartbeat tells of what is lost, too");

@@ -239,11 +239,13 @@ impl Engine {
     }
 
     fn link_heartbeat(&mut self, now: UnixNanos, index: usize, last: u64, out: &mut Outputs) {
-        let session = &self.accounts[index].session;
+        let session = &mut self.accounts[index].session;
         if session.log_changed || last == session.last_report {
             return;
         }
         if last > session.last_report {
+            // the venue is quiet: what was asked for is not on its way any more
+            session.resend_asked = false;
             return self.report_gap(index, out);
         }
         let reason = format!("it says that report {last} is its last, after report {}", session.last_report);
