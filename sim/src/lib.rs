@@ -20,6 +20,7 @@ mod disk;
 mod draw;
 mod fault;
 mod history;
+mod incident;
 mod network;
 mod oracle;
 mod panics;

@@ -3,6 +3,7 @@
 use crate::{
     fault,
     history::{ClientHistory, History},
+    incident,
     oracle::{self, Severity, Violation},
     outcome::Outcome,
     panics::{self, Panics},
@@ -151,6 +152,9 @@ fn run_here(plan: &Plan) -> Report {
     for (name, _) in history.gateway.steps.iter().flat_map(|step| &step.events) {
         // Each kind of critical event is a mark of its own, such as `trade_canceled`.
         coverage.mark(&name.trim_start_matches("event.").replace('.', "_"));
+    }
+    for mark in incident::marks(plan, &history) {
+        coverage.mark(mark);
     }
     judge(plan, trace, &history, Ending { notes, hung, counts: coverage.counts(), simulated })
 }

@@ -4,7 +4,10 @@ use madsim::time::Sleep;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -37,22 +40,32 @@ impl Future for OneTimer {
     }
 }
 
-/// Wakes whoever polled last.
+/// Wakes whoever polled last, and knows whether it did since.
 #[derive(Default)]
-struct LatestWaker(Mutex<Option<Waker>>);
+pub struct LatestWaker {
+    latest: Mutex<Option<Waker>>,
+    woken: AtomicBool,
+}
 
 impl LatestWaker {
-    fn replace(&self, waker: &Waker) {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// From now on wakes this one.
+    pub fn replace(&self, waker: &Waker) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if !latest.as_ref().is_some_and(|w| w.will_wake(waker)) {
             *latest = Some(waker.clone());
         }
+    }
+
+    /// Whether it was woken since the last question.
+    pub fn take_woken(&self) -> bool {
+        self.woken.swap(false, Ordering::Relaxed)
     }
 }
 
 impl Wake for LatestWaker {
     fn wake(self: Arc<Self>) {
-        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.woken.store(true, Ordering::Relaxed);
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = latest {
             waker.wake();
         }

@@ -8,7 +8,7 @@ use crate::{
     draw::Draw,
     plan::{ChaosPlan, Cut, Hold},
     probe::Coverage,
-    timer::OneTimer,
+    timer::{LatestWaker, OneTimer},
     trace::{Kind, Node, Tracer},
 };
 use madsim::time::TimeHandle;
@@ -16,18 +16,19 @@ use std::{
     collections::{BTreeSet, VecDeque},
     future::Future,
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is read from the network at once.
-const PIECE: usize = 16 << 10;
+const PIECE: usize = 4 << 10;
 /// What is held back at most, besides one piece.
 const HELD_MAX: usize = 1 << 20;
 /// How often, in a thousand, a piece of a split stream travels alone.
@@ -82,6 +83,8 @@ impl Chaos {
             draw,
             arrived: VecDeque::new(),
             ended: false,
+            arrival: Arc::default(),
+            asleep: false,
             read_hold: None,
             write_hold: None,
             read: 0,
@@ -111,6 +114,9 @@ pub struct ChaosStream<S> {
     arrived: VecDeque<u8>,
     /// The peer has closed.
     ended: bool,
+    arrival: Arc<LatestWaker>,
+    /// Nothing had arrived when the network was asked, and it has not called since.
+    asleep: bool,
     read_hold: Option<Pin<Box<OneTimer>>>,
     write_hold: Option<Pin<Box<OneTimer>>>,
     /// Bytes that were handed out, and that were taken.
@@ -195,11 +201,23 @@ impl<S> ChaosStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> ChaosStream<S> {
+    /// Asks the network, unless it has said that it has nothing: madsim sets a timer at each question.
+    fn poll_network(&mut self, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.arrival.replace(context.waker());
+        if self.asleep && !self.arrival.take_woken() {
+            return Poll::Pending;
+        }
+        let waker = Waker::from(Arc::clone(&self.arrival));
+        let arrived = Pin::new(&mut self.inner).poll_read(&mut Context::from_waker(&waker), out);
+        self.asleep = arrived.is_pending();
+        arrived
+    }
+
     /// Takes in what the network has, once. Pending: nothing new.
     fn poll_arrive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut bytes = [0; PIECE];
-        let mut piece = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut self.inner).poll_read(context, &mut piece))?;
+        let mut bytes = [MaybeUninit::uninit(); PIECE];
+        let mut piece = ReadBuf::uninit(&mut bytes);
+        ready!(self.poll_network(context, &mut piece))?;
         self.ended |= piece.filled().is_empty();
         self.arrived.extend(piece.filled());
         Poll::Ready(Ok(()))
@@ -261,7 +279,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ChaosStream<S> {
                 return Poll::Ready(Ok(()));
             }
             if this.is_calm() {
-                return Pin::new(&mut this.inner).poll_read(context, out);
+                return this.poll_network(context, out);
             }
             ready!(this.poll_arrive(context))?;
             if this.arrived.is_empty() {
