@@ -4,7 +4,7 @@ use crate::{
     plan::{Fault, FaultKind},
     runtime::Clock,
     trace::{Kind, Node},
-    world::World,
+    world::{Machine, World},
 };
 use madsim::time::sleep;
 use std::{sync::Arc, time::Duration};
@@ -15,7 +15,7 @@ const COMMIT_WAIT_MS: usize = 1_500;
 
 /// Carries out the faults, each at its time. Returns when all have passed.
 pub async fn carry_out(world: Arc<World>, faults: Vec<Fault>, clock: Clock) {
-    let mut clogs = Vec::new();
+    let mut passing = Vec::new();
     for Fault { at_ms, kind } in faults {
         let at = Duration::from_millis(at_ms);
         let now = Duration::from_nanos(clock.elapsed_ns());
@@ -24,10 +24,10 @@ pub async fn carry_out(world: Arc<World>, faults: Vec<Fault>, clock: Clock) {
         }
         match kind {
             FaultKind::Crash { inside_commit } => {
-                if inside_commit {
-                    await_commit(&world).await;
-                }
-                world.crash().await;
+                crash(&world, world.gateway(), inside_commit).await;
+            }
+            FaultKind::VenueCrash { venue, inside_commit } => {
+                crash(&world, &world.venues()[venue], inside_commit).await;
             }
             FaultKind::Drop { client } => {
                 world.drop_connection(client);
@@ -38,21 +38,48 @@ pub async fn carry_out(world: Arc<World>, faults: Vec<Fault>, clock: Clock) {
                 world.coverage.mark("link_clogged");
                 receipt(&world, kind);
                 let world = world.clone();
-                clogs.push(madsim::task::spawn(async move {
+                passing.push(madsim::task::spawn(async move {
                     sleep(Duration::from_millis(for_ms)).await;
                     world.unclog(client);
                 }));
             }
+            FaultKind::VenueClog { venue, to_venue, to_gateway, for_ms } => {
+                world.clog_venue(&world.venues()[venue], to_venue, to_gateway);
+                world.coverage.mark("venue_clogged");
+                receipt(&world, kind);
+                let world = world.clone();
+                passing.push(madsim::task::spawn(async move {
+                    sleep(Duration::from_millis(for_ms)).await;
+                    world.unclog_venue(&world.venues()[venue]);
+                }));
+            }
+            FaultKind::VenuePause { venue, for_ms } => {
+                world.pause(&world.venues()[venue]);
+                world.coverage.mark("venue_paused");
+                receipt(&world, kind);
+                let world = world.clone();
+                passing.push(madsim::task::spawn(async move {
+                    sleep(Duration::from_millis(for_ms)).await;
+                    world.resume(&world.venues()[venue]);
+                }));
+            }
         }
     }
-    for clog in clogs {
-        let _ = clog.await; // it cannot fail: it only waits
+    for fault in passing {
+        let _ = fault.await; // it cannot fail: it only waits
     }
 }
 
-async fn await_commit(world: &World) {
+async fn crash(world: &World, machine: &Machine, inside_commit: bool) {
+    if inside_commit {
+        await_commit(machine).await;
+    }
+    world.crash(machine).await;
+}
+
+async fn await_commit(machine: &Machine) {
     for _ in 0..COMMIT_WAIT_MS {
-        if world.disk.is_committing() {
+        if machine.disk.is_committing() {
             return;
         }
         sleep(MILLI).await;

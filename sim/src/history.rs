@@ -1,22 +1,45 @@
 //! What the oracles judge: the machine's steps as the probe told them, and what each client sent,
 //! heard and was told. Plain data with JSON in it; nothing here knows the product's types.
 
-use crate::trace::{Kind, Node, Trace};
+use crate::trace::{Kind, Node, Record, Trace};
 use serde_json::Value;
 
 /// Everything that happened in one world.
 #[derive(Debug, Clone, Default)]
 pub struct History {
+    pub gateway: MachineHistory,
+    /// In the order of the plan.
+    pub venues: Vec<MachineHistory>,
+    pub clients: Vec<ClientHistory>,
+    /// Places in the trace where a machine noted what must not be, with its name and the mark.
+    pub alarms: Vec<(usize, &'static str, String)>,
+    /// What the gateway wrote to venues.
+    pub sent: Vec<SentLine>,
+    /// Which step of the end was never reached, if any.
+    pub unfinished: Option<String>,
+}
+
+/// What happened on one machine.
+#[derive(Debug, Clone, Default)]
+pub struct MachineHistory {
+    pub name: &'static str,
     /// In the order of the trace; a crash makes offsets start again from what was durable.
     pub steps: Vec<Step>,
     pub commits: Vec<Commit>,
-    /// The places in the trace at which the gateway's process started.
+    /// The places in the trace at which the process started.
     pub starts: Vec<usize>,
-    pub clients: Vec<ClientHistory>,
-    /// Why the gateway did not start, or ended, against the plan.
+    /// Why the process did not start, or ended, against the plan.
     pub refused_starts: Vec<(usize, String)>,
-    /// Which step of the end was never reached, if any.
-    pub unfinished: Option<String>,
+}
+
+/// A line that the gateway wrote to a venue.
+#[derive(Debug, Clone, Default)]
+pub struct SentLine {
+    /// Tells its connection from others.
+    pub stream: u64,
+    /// The place in the trace at which its first byte left.
+    pub began: usize,
+    pub frame: Value,
 }
 
 /// One input of the machine and what it said.
@@ -24,6 +47,8 @@ pub struct History {
 pub struct Step {
     /// Its place in the trace.
     pub seq: usize,
+    /// Virtual nanoseconds since the world began.
+    pub at_ns: u64,
     pub offset: u64,
     /// Name and payload, in order.
     pub events: Vec<(String, Value)>,
@@ -117,22 +142,29 @@ impl Request {
 }
 
 impl History {
-    /// What a trace says about the machine; clients add their own journals.
-    pub fn from_trace(trace: &Trace) -> Self {
-        let mut history = Self::default();
-        for record in trace.records().filter(|r| r.node == Node::Gateway) {
-            let body = || serde_json::from_str::<Value>(record.body).expect("bodies are JSON");
-            match record.kind {
-                Kind::Input => history.steps.push(read_input(record.seq, body())),
-                Kind::Output => {
-                    let step = history.steps.last_mut().expect("an output follows its input");
-                    read_output(step, body());
+    /// What a trace says about the machines; clients add their own journals.
+    pub fn from_trace(trace: &Trace, venues: usize) -> Self {
+        let machine = |node: Node| MachineHistory { name: node.name(), ..MachineHistory::default() };
+        let mut history = Self {
+            gateway: machine(Node::Gateway),
+            venues: Node::VENUES.into_iter().take(venues).map(machine).collect(),
+            ..Self::default()
+        };
+        for record in trace.records() {
+            let venue = Node::VENUES.into_iter().position(|node| node == record.node);
+            match (record.node, venue) {
+                (node, _) if record.kind == Kind::Alarm => {
+                    let mark = json(record.body)["mark"].as_str().unwrap_or_default().to_owned();
+                    history.alarms.push((record.seq, node.name(), mark));
                 }
-                Kind::Commit => {
-                    let offset = number(&body(), "offset");
-                    history.commits.push(Commit { seq: record.seq, offset });
+                (Node::Gateway, _) if record.kind == Kind::Sent => {
+                    let mut body = json(record.body);
+                    let began = usize::try_from(number(&body, "began")).expect("a place in the trace");
+                    let stream = number(&body, "stream");
+                    history.sent.push(SentLine { stream, began, frame: body["frame"].take() });
                 }
-                Kind::Process if body()["process"] == "started" => history.starts.push(record.seq),
+                (Node::Gateway, _) => history.gateway.read(record),
+                (_, Some(venue)) => history.venues[venue].read(record),
                 _ => {}
             }
         }
@@ -140,8 +172,37 @@ impl History {
     }
 }
 
-fn read_input(seq: usize, mut body: Value) -> Step {
-    Step { seq, offset: number(&body, "offset"), input: body["input"].take(), ..Step::default() }
+impl MachineHistory {
+    fn read(&mut self, record: Record<'_>) {
+        match record.kind {
+            Kind::Input => self.steps.push(read_input(record)),
+            Kind::Output => {
+                let step = self.steps.last_mut().expect("an output follows its input");
+                read_output(step, json(record.body));
+            }
+            Kind::Commit => {
+                let offset = number(&json(record.body), "offset");
+                self.commits.push(Commit { seq: record.seq, offset });
+            }
+            Kind::Process if json(record.body)["process"] == "started" => self.starts.push(record.seq),
+            _ => {}
+        }
+    }
+}
+
+fn json(body: &str) -> Value {
+    serde_json::from_str(body).expect("bodies are JSON")
+}
+
+fn read_input(record: Record<'_>) -> Step {
+    let mut body = json(record.body);
+    Step {
+        seq: record.seq,
+        at_ns: record.at_ns,
+        offset: number(&body, "offset"),
+        input: body["input"].take(),
+        ..Step::default()
+    }
 }
 
 fn read_output(step: &mut Step, mut body: Value) {

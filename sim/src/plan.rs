@@ -3,7 +3,7 @@
 
 use crate::{
     draw::Draw,
-    scenario::{Mix, Scenario, Span, Topology, Workload},
+    scenario::{Faults, Mix, Scenario, Span, Topology, Workload},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,16 @@ pub struct Plan {
     /// Workload and faults last so long; then everything heals.
     pub duration_ms: u64,
     pub gateway: GatewayPlan,
+    /// Venues behind a wire, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub venues: Vec<VenuePlan>,
     pub network: NetworkPlan,
+    /// What the byte streams of gateway and venues suffer until all heals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chaos: Option<ChaosPlan>,
+    /// What a relay between gateway and venues does until all heals; without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayPlan>,
     /// Whether the operator hears every tick, which makes many small commits, or asks for candles.
     pub hears_ticks: bool,
     pub operator: Vec<Step>,
@@ -42,6 +51,84 @@ pub struct GatewayPlan {
     pub sync_ms: Span,
     /// How far the gateway's clock is off.
     pub clock_skew_ms: i64,
+    /// Whether its quotes are those of the first venue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub venue_feed: bool,
+}
+
+/// How a venue is set up. It trades what the gateway trades, at the gateway's commission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VenuePlan {
+    pub snapshot_interval: u64,
+    pub feed_seed: u64,
+    /// How long a sync takes, in milliseconds.
+    pub sync_ms: Span,
+    /// How far its clock is off.
+    pub clock_skew_ms: i64,
+    pub accounts: Vec<VenueAccount>,
+}
+
+/// An account at a venue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VenueAccount {
+    /// Its name at the gateway.
+    pub id: String,
+    /// Its name at the venue; no two venues have the same.
+    pub login: String,
+    pub deposit: u64,
+}
+
+/// What byte streams suffer. Each kind that is absent never happens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChaosPlan {
+    /// Bytes that a read hands out, or a write takes, at once: least and most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Span>,
+    /// What arrives waits for more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coalesce: Option<Hold>,
+    /// Nothing goes on, in either direction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall: Option<Hold>,
+    /// Nothing comes any more; what is sent arrives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half_close: Option<Cut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Cut>,
+}
+
+/// What a relay does to the frames that it carries: of how many in a thousand. What is zero or absent
+/// never happens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelayPlan {
+    pub lose_report: u64,
+    pub repeat_report: u64,
+    /// Those behind overtake it.
+    pub late_report: Option<Hold>,
+    /// An order goes through, nothing comes back, and after that time the connection ends.
+    pub lose_ack: Option<Hold>,
+    /// The connection ends before the order goes through.
+    pub lose_order: u64,
+    /// Of all that the gateway sends.
+    pub lose_entry: u64,
+}
+
+/// A wait: of how many of a thousand reads or writes, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    pub permille: u64,
+    pub for_ms: Span,
+}
+
+/// An end: of how many of a thousand streams, and after how many bytes, both ways together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    pub permille: u64,
+    pub after_bytes: Span,
 }
 
 /// How the network behaves where nothing is wrong with it.
@@ -55,6 +142,20 @@ pub struct NetworkPlan {
 pub struct Step {
     pub at_ms: u64,
     pub action: Action,
+    /// The account that it concerns, if it concerns one.
+    #[serde(default = "paper", skip_serializing_if = "is_paper")]
+    pub account: String,
+}
+
+/// The account in the gateway's own machine.
+pub const PAPER: &str = "paper-1";
+
+fn paper() -> String {
+    PAPER.to_owned()
+}
+
+fn is_paper(account: &str) -> bool {
+    account == PAPER
 }
 
 /// What it does. Where it concerns an order or position, `pick` chooses among those known then.
@@ -109,6 +210,12 @@ pub enum FaultKind {
     Drop { client: Client },
     /// Nothing gets through to (or from) a client for a while.
     Clog { client: Client, to_client: bool, to_gateway: bool, for_ms: u64 },
+    /// A venue loses power; they are counted from 0.
+    VenueCrash { venue: usize, inside_commit: bool },
+    /// Nothing gets through to (or from) a venue for a while.
+    VenueClog { venue: usize, to_venue: bool, to_gateway: bool, for_ms: u64 },
+    /// A venue stands still for a while.
+    VenuePause { venue: usize, for_ms: u64 },
 }
 
 /// Which client.
@@ -117,6 +224,14 @@ pub enum FaultKind {
 pub enum Client {
     Operator,
     Viewer,
+}
+
+impl Plan {
+    /// All accounts of the gateway, by their names there.
+    pub fn accounts(&self) -> Vec<String> {
+        let links = self.venues.iter().flat_map(|venue| &venue.accounts).map(|account| account.id.clone());
+        std::iter::once(paper()).chain(links).collect()
+    }
 }
 
 /// The plan of a scenario's world of this seed.
@@ -128,23 +243,37 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
     let hears_ticks = stream("ticks").chance(300);
     let mut operator =
         steps(&scenario.operator, &scenario.topology.symbols, duration_ms, &mut stream("operator"));
+    let mut viewer = steps(&scenario.viewer, &scenario.topology.symbols, duration_ms, &mut stream("viewer"));
+    let venues = venues(&scenario.topology, &mut stream("venues"));
+    if let Some(topology) = &scenario.topology.venues {
+        let mut draw = stream("accounts");
+        spread(&mut operator, &venues, topology.paper_permille, &mut draw);
+        spread(&mut viewer, &venues, topology.paper_permille, &mut draw);
+    }
     if !hears_ticks {
         look_first(&mut operator);
     }
+    let start = knobs.pick(&scenario.starts).expect("a scenario names a start").clone();
+    let mut gateway = gateway(&scenario.topology, &mut knobs);
+    // otherwise the two markets go their own ways
+    gateway.venue_feed = !venues.is_empty() && stream("feed").chance(700);
     Plan {
         scenario: name.clone(),
         seed,
         schedule_seed: stream("schedule").number(),
-        start: knobs.pick(&scenario.starts).expect("a scenario names a start").clone(),
+        start,
         duration_ms,
-        gateway: gateway(&scenario.topology, &mut knobs),
+        gateway,
+        chaos: chaos(scenario, &mut stream("chaos")),
+        relay: relay(scenario, &mut stream("relay")),
         network: NetworkPlan {
             latency_ms: [Span(1, 2), Span(1, 10), Span(5, 60)][knobs.within(0..=2) as usize],
         },
         hears_ticks,
         operator,
-        viewer: steps(&scenario.viewer, &scenario.topology.symbols, duration_ms, &mut stream("viewer")),
-        faults: faults(scenario, duration_ms, &mut stream("faults")),
+        viewer,
+        faults: faults(scenario, venues.len(), duration_ms, &mut stream("faults")),
+        venues,
     }
 }
 
@@ -158,7 +287,73 @@ fn gateway(topology: &Topology, knobs: &mut Draw) -> GatewayPlan {
         feed_seed: knobs.number() >> 1, // TOML integers are signed
         sync_ms: [Span(1, 1), Span(1, 4), Span(3, 25)][knobs.within(0..=2) as usize],
         clock_skew_ms: knobs.within(0..=4_000) as i64 - 2_000,
+        venue_feed: false,
     }
+}
+
+fn venues(topology: &Topology, draw: &mut Draw) -> Vec<VenuePlan> {
+    let Some(venues) = &topology.venues else { return Vec::new() };
+    let mut account = 0;
+    let mut venue = |draw: &mut Draw| VenuePlan {
+        snapshot_interval: topology.snapshot_interval.draw(draw).max(1),
+        feed_seed: draw.number() >> 1,
+        sync_ms: [Span(1, 1), Span(1, 4), Span(3, 25)][draw.within(0..=2) as usize],
+        clock_skew_ms: draw.within(0..=4_000) as i64 - 2_000,
+        accounts: (0..venues.accounts.draw(draw).max(1))
+            .map(|_| {
+                account += 1;
+                let (id, login) = (format!("link-{account}"), format!("main-{account}"));
+                VenueAccount { id, login, deposit: topology.deposit }
+            })
+            .collect(),
+    };
+    (0..venues.count.draw(draw)).map(|_| venue(draw)).collect()
+}
+
+/// Spreads steps over the accounts. Who was stopped is resumed.
+fn spread(steps: &mut [Step], venues: &[VenuePlan], paper_permille: u64, draw: &mut Draw) {
+    let accounts: Vec<&String> = venues.iter().flat_map(|venue| &venue.accounts).map(|a| &a.id).collect();
+    let mut stopped = None;
+    for step in steps {
+        if !draw.chance(paper_permille)
+            && let Some(account) = draw.pick(&accounts)
+        {
+            step.account = (*account).clone();
+        }
+        match &step.action {
+            Action::Stop { .. } => stopped = Some(step.account.clone()),
+            Action::Resume { .. } => step.account = stopped.clone().unwrap_or_else(paper),
+            _ => {}
+        }
+    }
+}
+
+/// Each kind is off in some seeds.
+fn chaos(scenario: &Scenario, draw: &mut Draw) -> Option<ChaosPlan> {
+    const OFF_PERMILLE: u64 = 350;
+    let mut chaos = scenario.faults.chaos.clone()?;
+    let mut off = || draw.chance(OFF_PERMILLE);
+    chaos.split = chaos.split.filter(|_| !off());
+    chaos.coalesce = chaos.coalesce.filter(|_| !off());
+    chaos.stall = chaos.stall.filter(|_| !off());
+    chaos.half_close = chaos.half_close.filter(|_| !off());
+    chaos.reset = chaos.reset.filter(|_| !off());
+    // every size of pieces, in time: few bytes in some worlds, many in others
+    chaos.split = chaos.split.map(|Span(least, most)| Span(least, draw.within(least..=most)));
+    Some(chaos)
+}
+
+/// Each kind is off in some seeds.
+fn relay(scenario: &Scenario, draw: &mut Draw) -> Option<RelayPlan> {
+    const OFF_PERMILLE: u64 = 250;
+    let relay = scenario.faults.relay?;
+    let mut off = || draw.chance(OFF_PERMILLE);
+    let mut or_none = |permille: u64| if off() { 0 } else { permille };
+    let (lose_report, repeat_report) = (or_none(relay.lose_report), or_none(relay.repeat_report));
+    let (lose_order, lose_entry) = (or_none(relay.lose_order), or_none(relay.lose_entry));
+    let late_report = relay.late_report.filter(|_| !off());
+    let lose_ack = relay.lose_ack.filter(|_| !off());
+    Some(RelayPlan { lose_report, repeat_report, late_report, lose_ack, lose_order, lose_entry })
 }
 
 fn steps(workload: &Workload, symbols: &[String], duration_ms: u64, draw: &mut Draw) -> Vec<Step> {
@@ -171,9 +366,9 @@ fn steps(workload: &Workload, symbols: &[String], duration_ms: u64, draw: &mut D
             && !draw.chance(100)
         {
             let resume = Action::Resume { global, by_stop: draw.chance(500) };
-            steps.push(Step { at_ms: at_ms + draw.within(200..=8_000), action: resume });
+            steps.push(Step { at_ms: at_ms + draw.within(200..=8_000), action: resume, account: paper() });
         }
-        steps.push(Step { at_ms, action });
+        steps.push(Step { at_ms, action, account: paper() });
     }
     steps.sort_by_key(|step| step.at_ms);
     steps
@@ -187,7 +382,7 @@ fn look_first(steps: &mut Vec<Step>) {
         .filter_map(|step| match &step.action {
             Action::Place(Place { symbol, .. }) | Action::Preview(Place { symbol, .. }) => {
                 let at_ms = step.at_ms.saturating_sub(BEFORE_MS);
-                Some(Step { at_ms, action: Action::Candles { symbol: symbol.clone() } })
+                Some(Step { at_ms, action: Action::Candles { symbol: symbol.clone() }, account: paper() })
             }
             _ => None,
         })
@@ -257,7 +452,7 @@ fn stop_actions(draw: &mut Draw) -> Vec<String> {
 }
 
 /// The fault schedule. Each kind is off in some seeds, so that one fault cannot always mask another.
-fn faults(scenario: &Scenario, duration_ms: u64, draw: &mut Draw) -> Vec<Fault> {
+fn faults(scenario: &Scenario, venues: usize, duration_ms: u64, draw: &mut Draw) -> Vec<Fault> {
     let kinds = &scenario.faults;
     let on = |draw: &mut Draw| !draw.chance(150);
     let count = |span: Span, draw: &mut Draw| if on(draw) { span.draw(draw) } else { 0 };
@@ -282,9 +477,38 @@ fn faults(scenario: &Scenario, duration_ms: u64, draw: &mut Draw) -> Vec<Fault> 
             faults.push(FaultKind::Clog { client: client(draw), to_client, to_gateway, for_ms });
         }
     }
+    if venues > 0 {
+        faults.extend(venue_faults(kinds, venues, draw));
+    }
     let mut faults: Vec<Fault> =
         faults.into_iter().map(|kind| Fault { at_ms: draw.within(1..=duration_ms), kind }).collect();
     faults.sort_by_key(|fault| fault.at_ms);
+    faults
+}
+
+fn venue_faults(kinds: &Faults, venues: usize, draw: &mut Draw) -> Vec<FaultKind> {
+    let count = |span: Span, draw: &mut Draw| if draw.chance(150) { 0 } else { span.draw(draw) };
+    let venue = |draw: &mut Draw| draw.within(0..=venues as u64 - 1) as usize;
+    let mut faults = Vec::new();
+    if let Some(crash) = &kinds.venue_crash {
+        for _ in 0..count(crash.count, draw) {
+            let inside_commit = draw.chance(crash.inside_commit_permille);
+            faults.push(FaultKind::VenueCrash { venue: venue(draw), inside_commit });
+        }
+    }
+    if let Some(clog) = &kinds.venue_clog {
+        for _ in 0..count(clog.count, draw) {
+            let (to_venue, to_gateway) =
+                [(true, true), (true, false), (false, true)][draw.within(0..=2) as usize];
+            let for_ms = clog.for_ms.draw(draw);
+            faults.push(FaultKind::VenueClog { venue: venue(draw), to_venue, to_gateway, for_ms });
+        }
+    }
+    if let Some(pause) = &kinds.venue_pause {
+        for _ in 0..count(pause.count, draw) {
+            faults.push(FaultKind::VenuePause { venue: venue(draw), for_ms: pause.for_ms.draw(draw) });
+        }
+    }
     faults
 }
 

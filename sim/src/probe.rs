@@ -1,4 +1,4 @@
-//! The gateway's probe: feeds the trace and counts coverage.
+//! The probe of a process: feeds the trace and counts coverage.
 
 use crate::trace::{Kind, Node, Tracer};
 use lockstep::{
@@ -45,16 +45,26 @@ impl Coverage {
     }
 }
 
-/// The probe of a simulated gateway.
+/// Marks that no world reaches whose venues are honest: they say that two sides contradict each other.
+const ALARMS: [Mark; 5] = [
+    Mark::IllegalTransition,
+    Mark::OrphanReport,
+    Mark::LinkFault,
+    Mark::BalanceAdjusted,
+    Mark::ResolvedContradicted,
+];
+
+/// The probe of a simulated process.
 pub struct SimProbe {
+    node: Node,
     tracer: Tracer,
     coverage: Coverage,
 }
 
 impl SimProbe {
     /// Writes into the world's trace and counts.
-    pub const fn new(tracer: Tracer, coverage: Coverage) -> Self {
-        Self { tracer, coverage }
+    pub const fn new(node: Node, tracer: Tracer, coverage: Coverage) -> Self {
+        Self { node, tracer, coverage }
     }
 }
 
@@ -62,7 +72,7 @@ impl Probe for SimProbe {
     fn step(&self, offset: u64, now: UnixNanos, input: &Input, outputs: &Outputs) {
         self.coverage.0.lock().unwrap_or_else(PoisonError::into_inner).inputs += 1;
         let body = format!(r#"{{"offset":{offset},"nowNs":{},"input":{}}}"#, now.0, text(input));
-        self.tracer.record(Node::Gateway, Kind::Input, &body);
+        self.tracer.record(self.node, Kind::Input, &body);
         if outputs.is_quiet() {
             return;
         }
@@ -72,22 +82,29 @@ impl Probe for SimProbe {
             ledger: &outputs.ledger,
             replies: &outputs.replies,
         };
-        self.tracer.record(Node::Gateway, Kind::Output, &text(&body));
+        self.tracer.record(self.node, Kind::Output, &text(&body));
     }
 
     fn mark(&self, mark: Mark) {
         let name = text(&mark);
-        self.coverage.mark(name.trim_matches('"'));
+        let name = name.trim_matches('"');
+        if ALARMS.contains(&mark) {
+            self.tracer.record(self.node, Kind::Alarm, &format!(r#"{{"mark":"{name}"}}"#));
+        }
+        match self.node {
+            Node::Gateway => self.coverage.mark(name),
+            _ => self.coverage.mark(&format!("venue_{name}")),
+        }
     }
 
     fn commit(&self, offset: u64, records: usize) {
         let body = format!(r#"{{"offset":{offset},"records":{records}}}"#);
-        self.tracer.record(Node::Gateway, Kind::Commit, &body);
+        self.tracer.record(self.node, Kind::Commit, &body);
     }
 
     fn release(&self, offset: u64, events: usize, replies: usize) {
         let body = format!(r#"{{"offset":{offset},"events":{events},"replies":{replies}}}"#);
-        self.tracer.record(Node::Gateway, Kind::Release, &body);
+        self.tracer.record(self.node, Kind::Release, &body);
     }
 }
 

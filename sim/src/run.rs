@@ -3,6 +3,7 @@
 use crate::{
     fault,
     history::{ClientHistory, History},
+    incident,
     oracle::{self, Severity, Violation},
     outcome::Outcome,
     panics::{self, Panics},
@@ -25,6 +26,8 @@ use std::{
 
 /// After the faults, everything is at rest within this much simulated time.
 const SETTLING: Duration = Duration::from_secs(60);
+/// A link that has died is noticed within three heartbeats.
+const NOTICING: Duration = Duration::from_secs(16);
 /// A drain takes at most so long.
 const DRAINING: Duration = Duration::from_secs(20);
 /// No world lasts longer than its plan and so much.
@@ -134,17 +137,24 @@ fn run_here(plan: &Plan) -> Report {
     let trace = remains.tracer.as_ref().map(Tracer::take).unwrap_or_default();
     let simulated = Duration::from_nanos(remains.clock.as_ref().map_or(0, Clock::elapsed_ns));
     let clients = remains.world.as_ref().map(|world| world.journals()).unwrap_or_default();
-    let refused = remains.world.as_ref().map(|world| world.process.refused()).unwrap_or_default();
-    let history = History {
+    let mut history = History {
         clients,
-        refused_starts: refused,
         unfinished: remains.unfinished.clone(),
-        ..History::from_trace(&trace)
+        ..History::from_trace(&trace, plan.venues.len())
     };
+    if let Some(world) = &remains.world {
+        history.gateway.refused_starts = world.gateway().process.refused();
+        for (venue, machine) in history.venues.iter_mut().zip(world.venues()) {
+            venue.refused_starts = machine.process.refused();
+        }
+    }
     drop(remains);
-    for (name, _) in history.steps.iter().flat_map(|step| &step.events) {
+    for (name, _) in history.gateway.steps.iter().flat_map(|step| &step.events) {
         // Each kind of critical event is a mark of its own, such as `trade_canceled`.
         coverage.mark(&name.trim_start_matches("event.").replace('.', "_"));
+    }
+    for mark in incident::marks(plan, &history) {
+        coverage.mark(mark);
     }
     judge(plan, trace, &history, Ending { notes, hung, counts: coverage.counts(), simulated })
 }
@@ -211,6 +221,10 @@ async fn script(plan: &Plan, world: Arc<World>, clock: Clock) -> Option<String> 
     let faults = madsim::task::spawn(fault::carry_out(world.clone(), plan.faults.clone(), clock));
     sleep(Duration::from_millis(plan.duration_ms)).await;
     let _ = faults.await; // it ends by itself
+    world.calm();
+    if !plan.venues.is_empty() {
+        sleep(NOTICING).await;
+    }
     if timeout(SETTLING, world.finish()).await.is_err() {
         let open = |journal: &ClientHistory| {
             let open = journal.requests.iter().filter(|r| !r.done).count();
@@ -218,8 +232,13 @@ async fn script(plan: &Plan, world: Arc<World>, clock: Clock) -> Option<String> 
         };
         return Some(world.journals().iter().map(open).collect::<Vec<_>>().join("; "));
     }
-    if timeout(DRAINING, world.process.drain()).await.is_err() {
+    if timeout(DRAINING, world.gateway().process.drain()).await.is_err() {
         return Some("the gateway did not drain".to_owned());
+    }
+    for (venue, number) in world.venues().iter().zip(1..) {
+        if timeout(DRAINING, venue.process.drain()).await.is_err() {
+            return Some(format!("venue {number} did not drain"));
+        }
     }
     None
 }

@@ -1,20 +1,26 @@
 //! `Runtime` on madsim: one per process of a simulated node.
 
-use crate::{disk::Disk, draw::Draw, panics::Panics};
+use crate::{
+    disk::Disk,
+    draw::Draw,
+    network::{Chaos, Tap},
+    panics::Panics,
+    timer::OneTimer,
+    trace::{Node, Tracer},
+};
 use lockstep::{
     domain::time::UnixNanos,
     node::runtime::{BoxFuture, Listener, Runtime, Stream, Task, TaskKind},
 };
 use madsim::{
     net::{TcpListener, TcpStream},
-    time::{Sleep, TimeHandle},
+    time::TimeHandle,
 };
 use std::{
     future::Future,
     io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -53,12 +59,28 @@ pub struct SimRuntime {
     /// Whose turn it is to use the disk.
     turn: Arc<tokio::sync::Mutex<()>>,
     panics: Panics,
+    network: Option<Network>,
+}
+
+/// What the process's connections go through, if they are not plain.
+#[derive(Clone)]
+struct Network {
+    chaos: Chaos,
+    node: Node,
+    tracer: Tracer,
 }
 
 impl SimRuntime {
     /// The runtime of a process that starts now; `random` is its own stream.
     pub fn new(clock: Clock, random: Draw, disk: Disk, panics: Panics) -> Self {
-        Self { clock, random: Mutex::new(random), disk, turn: Arc::default(), panics }
+        Self { clock, random: Mutex::new(random), disk, turn: Arc::default(), panics, network: None }
+    }
+
+    /// The same, whose streams suffer, and whose lines to others are in the trace.
+    #[must_use]
+    pub fn with_network(mut self, chaos: Chaos, node: Node, tracer: Tracer) -> Self {
+        self.network = Some(Network { chaos, node, tracer });
+        self
     }
 }
 
@@ -86,14 +108,26 @@ impl Runtime for SimRuntime {
     }
 
     fn listen(&self, address: String) -> BoxFuture<io::Result<Box<dyn Listener>>> {
+        let chaos = self.network.as_ref().map(|network| network.chaos.clone());
         Box::pin(async move {
             let listener = TcpListener::bind(address).await?;
-            Ok(Box::new(SimListener(listener)) as Box<dyn Listener>)
+            Ok(Box::new(SimListener { listener, chaos }) as Box<dyn Listener>)
         })
     }
 
     fn connect(&self, address: String) -> BoxFuture<io::Result<Box<dyn Stream>>> {
-        Box::pin(async move { Ok(Box::new(TcpStream::connect(address).await?) as Box<dyn Stream>) })
+        let network = self.network.clone();
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            Ok(match network {
+                None => Box::new(stream) as Box<dyn Stream>,
+                Some(Network { chaos, node, tracer }) => {
+                    let stream = chaos.stream(stream);
+                    let number = stream.number();
+                    Box::new(Tap::new(stream, number, node, tracer))
+                }
+            })
+        })
     }
 
     /// The closure runs at once; then the disk takes its time, and what was synced becomes durable
@@ -120,67 +154,24 @@ impl Runtime for SimRuntime {
     }
 }
 
-struct SimListener(TcpListener);
+struct SimListener {
+    listener: TcpListener,
+    chaos: Option<Chaos>,
+}
 
 impl Listener for SimListener {
     fn accept(&mut self) -> Pin<Box<dyn Future<Output = io::Result<(Box<dyn Stream>, String)>> + Send + '_>> {
         Box::pin(async {
-            let (stream, peer) = self.0.accept().await?;
-            Ok((Box::new(stream) as Box<dyn Stream>, peer.ip().to_string()))
+            let (stream, peer) = self.listener.accept().await?;
+            let stream = match &self.chaos {
+                None => Box::new(stream) as Box<dyn Stream>,
+                Some(chaos) => Box::new(chaos.stream(stream)),
+            };
+            Ok((stream, peer.ip().to_string()))
         })
     }
 
     fn local_addr(&self) -> io::Result<String> {
-        Ok(self.0.local_addr()?.to_string())
-    }
-}
-
-/// A sleep that sets one timer, however often it is polled; madsim's sets one at each poll.
-struct OneTimer {
-    sleep: Pin<Box<Sleep>>,
-    waker: Arc<LatestWaker>,
-    set: bool,
-}
-
-impl OneTimer {
-    fn new(sleep: Sleep) -> Self {
-        Self { sleep: Box::pin(sleep), waker: Arc::default(), set: false }
-    }
-}
-
-impl Future for OneTimer {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.set && !self.sleep.is_elapsed() {
-            self.waker.replace(context.waker());
-            return Poll::Pending;
-        }
-        self.set = true;
-        self.waker.replace(context.waker());
-        let waker = Waker::from(self.waker.clone());
-        self.sleep.as_mut().poll(&mut Context::from_waker(&waker))
-    }
-}
-
-/// Wakes whoever polled last.
-#[derive(Default)]
-struct LatestWaker(Mutex<Option<Waker>>);
-
-impl LatestWaker {
-    fn replace(&self, waker: &Waker) {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !latest.as_ref().is_some_and(|w| w.will_wake(waker)) {
-            *latest = Some(waker.clone());
-        }
-    }
-}
-
-impl Wake for LatestWaker {
-    fn wake(self: Arc<Self>) {
-        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = latest {
-            waker.wake();
-        }
+        Ok(self.listener.local_addr()?.to_string())
     }
 }

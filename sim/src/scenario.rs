@@ -1,6 +1,9 @@
 //! Scenarios: what kind of situation a world is, as TOML for people.
 
-use crate::draw::Draw;
+use crate::{
+    draw::Draw,
+    plan::{ChaosPlan, RelayPlan},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -29,7 +32,7 @@ pub struct Scenario {
     pub expect: Vec<String>,
 }
 
-/// What the gateway serves.
+/// What the gateway serves, and where.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
@@ -46,6 +49,27 @@ pub struct Topology {
     /// Records between snapshots, least and most.
     #[serde(default = "snapshots")]
     pub snapshot_interval: Span,
+    /// Venues behind a wire, besides the paper account.
+    #[serde(default)]
+    pub venues: Option<Venues>,
+}
+
+/// Venues behind a wire.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Venues {
+    /// How many, up to three.
+    pub count: Span,
+    /// Accounts at each, up to three.
+    #[serde(default = "one")]
+    pub accounts: Span,
+    /// How many of a thousand steps concern the paper account.
+    #[serde(default)]
+    pub paper_permille: u64,
+}
+
+const fn one() -> Span {
+    Span(1, 1)
 }
 
 fn nothing() -> String {
@@ -96,6 +120,16 @@ pub struct Faults {
     pub drop: Option<Count>,
     /// The network between gateway and client carries nothing for a while.
     pub clog: Option<ClogFault>,
+    /// A venue loses power and starts again.
+    pub venue_crash: Option<CrashFault>,
+    /// The network between gateway and venue carries nothing for a while, in one direction or both.
+    pub venue_clog: Option<ClogFault>,
+    /// A venue stands still for a while.
+    pub venue_pause: Option<ClogFault>,
+    /// The byte streams of gateway and venues misbehave.
+    pub chaos: Option<ChaosPlan>,
+    /// A relay between gateway and venues loses, repeats and delays frames.
+    pub relay: Option<RelayPlan>,
 }
 
 /// See `Faults::crash`.
@@ -114,7 +148,7 @@ pub struct Count {
     pub count: Span,
 }
 
-/// See `Faults::clog`.
+/// What lasts: how often and how long.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClogFault {
@@ -196,10 +230,27 @@ impl Scenario {
             self.faults.drop.as_ref().map(|f| ("faults.drop.count", f.count)),
             self.faults.clog.as_ref().map(|f| ("faults.clog.count", f.count)),
             self.faults.clog.as_ref().map(|f| ("faults.clog.for_ms", f.for_ms)),
+            self.faults.venue_crash.as_ref().map(|f| ("faults.venue_crash.count", f.count)),
+            self.faults.venue_clog.as_ref().map(|f| ("faults.venue_clog.count", f.count)),
+            self.faults.venue_clog.as_ref().map(|f| ("faults.venue_clog.for_ms", f.for_ms)),
+            self.faults.venue_pause.as_ref().map(|f| ("faults.venue_pause.count", f.count)),
+            self.faults.venue_pause.as_ref().map(|f| ("faults.venue_pause.for_ms", f.for_ms)),
         ];
         for (key, Span(least, most)) in counts.into_iter().flatten() {
             if least > most || most > 100_000 {
                 return Err(format!("{key} = [{least}, {most}]: least, then most, up to 100000"));
+            }
+        }
+        if let Some(Venues { count, accounts, paper_permille }) = &self.topology.venues {
+            for (key, Span(least, most)) in [("count", *count), ("accounts", *accounts)] {
+                if least > most || !(1..=3).contains(&most) {
+                    return Err(format!(
+                        "topology.venues.{key} = [{least}, {most}]: least, then most, up to 3"
+                    ));
+                }
+            }
+            if *paper_permille > 1_000 {
+                return Err(format!("topology.venues.paper_permille = {paper_permille}: at most 1000"));
             }
         }
         Ok(())

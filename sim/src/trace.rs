@@ -21,9 +21,17 @@ pub enum Node {
     Gateway = 1,
     Operator = 2,
     Viewer = 3,
+    /// Between gateway and venues, when the plan has something there that is not honest.
+    Relay = 4,
+    Venue1 = 11,
+    Venue2 = 12,
+    Venue3 = 13,
 }
 
 impl Node {
+    /// The venues, in order.
+    pub const VENUES: [Self; 3] = [Self::Venue1, Self::Venue2, Self::Venue3];
+
     /// Its name in listings.
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,6 +39,10 @@ impl Node {
             Self::Gateway => "gateway",
             Self::Operator => "operator",
             Self::Viewer => "viewer",
+            Self::Relay => "relay",
+            Self::Venue1 => "venue-1",
+            Self::Venue2 => "venue-2",
+            Self::Venue3 => "venue-3",
         }
     }
 }
@@ -51,7 +63,7 @@ pub enum Kind {
     Release = 4,
     /// A client connected, or lost or dropped its connection.
     Link = 5,
-    /// A client sent a frame.
+    /// A client sent a frame, or the gateway one to a venue.
     Sent = 6,
     /// A client received a frame.
     Received = 7,
@@ -59,6 +71,8 @@ pub enum Kind {
     Fault = 8,
     /// An oracle found a violation.
     Verdict = 9,
+    /// A machine noted what must not be.
+    Alarm = 10,
 }
 
 impl Kind {
@@ -75,6 +89,7 @@ impl Kind {
             Self::Received => "received",
             Self::Fault => "fault",
             Self::Verdict => "verdict",
+            Self::Alarm => "alarm",
         }
     }
 }
@@ -120,6 +135,11 @@ impl Tracer {
     pub fn record(&self, node: Node, kind: Kind, body: &str) -> usize {
         let at_ns = self.clock.elapsed_ns();
         self.lock().push(at_ns, node, kind, body)
+    }
+
+    /// The place of the next record.
+    pub fn position(&self) -> usize {
+        self.lock().len()
     }
 
     /// The trace so far; what follows begins an empty one.

@@ -4,12 +4,14 @@ use crate::{
     actor::{Client, Control, Setup},
     disk::Disk,
     draw::Draw,
-    gateway::Process,
     history::ClientHistory,
+    network::{Chaos, Relay},
     panics::Panics,
-    plan::{self, Plan},
+    plan::{self, Plan, VenuePlan},
     probe::Coverage,
+    process::{self, Link, Process, Program},
     runtime::Clock,
+    scenario::Span,
     trace::{Kind, Node, Tracer},
 };
 use lockstep::domain::time::UnixNanos;
@@ -34,11 +36,26 @@ pub struct World {
     handle: Handle,
     pub tracer: Tracer,
     pub coverage: Coverage,
-    pub disk: Disk,
-    gateway: NodeHandle,
-    pub process: Arc<Process>,
+    gateway: Machine,
+    venues: Vec<Machine>,
+    relay: Option<Middle>,
     operator: Actor,
     viewer: Actor,
+}
+
+/// A node that runs the product.
+pub struct Machine {
+    name: Node,
+    node: NodeHandle,
+    pub disk: Disk,
+    pub process: Arc<Process>,
+    chaos: Chaos,
+}
+
+/// The relay and its node.
+struct Middle {
+    node: NodeHandle,
+    relay: Relay,
 }
 
 /// A client and its node.
@@ -47,6 +64,16 @@ struct Actor {
     control: mpsc::UnboundedSender<Control>,
     journal: Arc<Mutex<ClientHistory>>,
     task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What all machines of a world are made of.
+struct Foundry<'a> {
+    handle: &'a Handle,
+    plan: &'a Plan,
+    start: UnixNanos,
+    tracer: &'a Tracer,
+    coverage: &'a Coverage,
+    panics: &'a Panics,
 }
 
 impl World {
@@ -58,23 +85,19 @@ impl World {
             config.send_latency = Duration::from_millis(latency.0)..Duration::from_millis(latency.1 + 1);
         });
         let start = UnixNanos::parse(&plan.start).expect("plans hold instants");
-        let sync_ms = (plan.gateway.sync_ms.0, plan.gateway.sync_ms.1);
-        let disk = Disk::new(plan.seed, "gateway", sync_ms);
-        let clock = Clock::new(start, plan.gateway.clock_skew_ms * 1_000_000);
-        let process = Process::new(plan, clock, disk.clone(), tracer.clone(), coverage.clone(), panics);
-        let running = process.clone();
-        let gateway = handle
-            .create_node()
-            .name(Node::Gateway.name())
-            .ip(address(Node::Gateway))
-            .init(move || running.clone().run())
-            .build();
+        let foundry =
+            Foundry { handle: &handle, plan, start, tracer: &tracer, coverage: &coverage, panics: &panics };
+        let venues: Vec<Machine> =
+            plan.venues.iter().zip(Node::VENUES).map(|(venue, node)| foundry.venue(node, venue)).collect();
+        let relay = foundry.relay(&venues);
+        let gateway = foundry.gateway(&venues, relay.is_some());
         let client = |node: Node, steps: &[plan::Step], token_file: &'static str| {
             let setup = Setup {
                 node,
-                address: process.address(),
+                address: gateway.process.address(),
                 token_file,
-                gateway_disk: disk.clone(),
+                gateway_disk: gateway.disk.clone(),
+                accounts: plan.accounts(),
                 steps: steps.to_vec(),
                 hears_ticks: node == Node::Operator && plan.hears_ticks,
                 tracer: tracer.clone(),
@@ -84,25 +107,64 @@ impl World {
             };
             Actor::start(&handle, setup)
         };
-        let operator = client(Node::Operator, &plan.operator, crate::gateway::OPERATOR_TOKEN);
-        let viewer = client(Node::Viewer, &plan.viewer, crate::gateway::VIEWER_TOKEN);
-        Self { handle, tracer, coverage, disk, gateway, process, operator, viewer }
+        let operator = client(Node::Operator, &plan.operator, process::OPERATOR_TOKEN);
+        let viewer = client(Node::Viewer, &plan.viewer, process::VIEWER_TOKEN);
+        Self { handle, tracer, coverage, gateway, venues, relay, operator, viewer }
     }
 
-    /// The gateway loses power, and starts again.
-    pub async fn crash(&self) {
-        self.handle.resume(self.gateway.id()); // a paused node must not be killed
-        let report = self.disk.crash();
-        self.handle.kill(self.gateway.id());
-        self.coverage.mark("gateway_crashed");
+    /// The machine of the gateway.
+    pub const fn gateway(&self) -> &Machine {
+        &self.gateway
+    }
+
+    /// The machines of the venues.
+    pub fn venues(&self) -> &[Machine] {
+        &self.venues
+    }
+
+    /// A machine loses power, and starts again.
+    pub async fn crash(&self, machine: &Machine) {
+        self.handle.resume(machine.node.id()); // a paused node must not be killed
+        let report = machine.disk.crash();
+        self.handle.kill(machine.node.id());
+        let (mark, place) = match machine.name {
+            Node::Gateway => ("gateway_crashed", Node::World),
+            venue => ("venue_crashed", venue),
+        };
+        self.coverage.mark(mark);
         if report.inside_commit {
             self.coverage.mark("crashed_inside_commit");
         }
         // What survived of unsynced sectors is a matter of disk bytes, which stay out of the trace.
         let body = format!(r#"{{"fault":"crash","insideCommit":{}}}"#, report.inside_commit);
-        self.tracer.record(Node::World, Kind::Fault, &body);
+        self.tracer.record(place, Kind::Fault, &body);
         sleep(DYING).await;
-        self.handle.restart(self.gateway.id());
+        self.handle.restart(machine.node.id());
+    }
+
+    /// A machine stands still.
+    pub fn pause(&self, machine: &Machine) {
+        self.handle.pause(machine.node.id());
+    }
+
+    /// It goes on.
+    pub fn resume(&self, machine: &Machine) {
+        self.handle.resume(machine.node.id());
+    }
+
+    /// Lets nothing through between gateway and venue, in the given directions.
+    pub fn clog_venue(&self, venue: &Machine, to_venue: bool, to_gateway: bool) {
+        clog(&self.gateway.node, self.far_end(venue), to_venue, to_gateway);
+    }
+
+    /// Lets everything through again.
+    pub fn unclog_venue(&self, venue: &Machine) {
+        unclog(&self.gateway.node, self.far_end(venue));
+    }
+
+    /// The node to which the gateway's connections for a venue lead.
+    fn far_end<'a>(&'a self, venue: &'a Machine) -> &'a NodeHandle {
+        self.relay.as_ref().map_or(&venue.node, |relay| &relay.node)
     }
 
     /// Ends a client's connection, if it has one.
@@ -113,20 +175,22 @@ impl World {
 
     /// Lets nothing through, in the given directions.
     pub fn clog(&self, client: plan::Client, to_client: bool, to_gateway: bool) {
-        let (net, far) = (NetSim::current(), self.actor(client).node.id());
-        if to_client {
-            net.clog_link(self.gateway.id(), far);
-        }
-        if to_gateway {
-            net.clog_link(far, self.gateway.id());
-        }
+        clog(&self.gateway.node, &self.actor(client).node, to_client, to_gateway);
     }
 
     /// Lets everything through again.
     pub fn unclog(&self, client: plan::Client) {
-        let (net, far) = (NetSim::current(), self.actor(client).node.id());
-        net.unclog_link(self.gateway.id(), far);
-        net.unclog_link(far, self.gateway.id());
+        unclog(&self.gateway.node, &self.actor(client).node);
+    }
+
+    /// Nothing goes wrong any more on any stream.
+    pub fn calm(&self) {
+        for machine in self.machines() {
+            machine.chaos.calm();
+        }
+        if let Some(middle) = &self.relay {
+            middle.relay.calm();
+        }
     }
 
     /// Nothing goes wrong any more: clients bring everything to its end. Returns when they are done.
@@ -151,10 +215,17 @@ impl World {
 
     /// Kills what still runs, so that its memory is freed: madsim frees nothing by itself.
     pub async fn end(&self) {
-        for node in [&self.gateway, &self.operator.node, &self.viewer.node] {
+        let machines = self.machines().map(|machine| &machine.node);
+        let middle = self.relay.as_ref().map(|middle| &middle.node);
+        for node in machines.chain(middle).chain([&self.operator.node, &self.viewer.node]) {
+            self.handle.resume(node.id()); // a paused node must not be killed
             self.handle.kill(node.id());
         }
         sleep(DYING).await;
+    }
+
+    fn machines(&self) -> impl Iterator<Item = &Machine> {
+        std::iter::once(&self.gateway).chain(&self.venues)
     }
 
     const fn actor(&self, client: plan::Client) -> &Actor {
@@ -173,6 +244,80 @@ impl Actor {
         let task = Mutex::new(Some(node.spawn(client.run(orders))));
         Self { node, control, journal, task }
     }
+}
+
+impl Foundry<'_> {
+    fn gateway(&self, venues: &[Machine], by_relay: bool) -> Machine {
+        let links = venues.iter().zip(&self.plan.venues).map(|(venue, plan)| Link {
+            plan: plan.clone(),
+            address: if by_relay { relay_address(venue) } else { venue.process.address() },
+            token: venue.process.issue_link_token(),
+        });
+        let plan = &self.plan.gateway;
+        let program = Program::Gateway { plan: plan.clone(), links: links.collect() };
+        self.machine(Node::Gateway, program, plan.sync_ms, plan.clock_skew_ms)
+    }
+
+    fn relay(&self, venues: &[Machine]) -> Option<Middle> {
+        let plan = self.plan.relay?;
+        let clock = Clock::new(self.start, 0);
+        let (tracer, coverage) = (self.tracer.clone(), self.coverage.clone());
+        let relay = Relay::new(plan, self.plan.seed, clock, tracer, coverage);
+        let node = self.handle.create_node().name(Node::Relay.name()).ip(address(Node::Relay)).build();
+        for venue in venues {
+            drop(node.spawn(relay.clone().run(relay_address(venue), venue.process.address())));
+        }
+        Some(Middle { node, relay })
+    }
+
+    fn venue(&self, node: Node, plan: &VenuePlan) -> Machine {
+        let commission_per_lot = self.plan.gateway.commission_per_lot.clone();
+        let program = Program::Venue { plan: plan.clone(), commission_per_lot };
+        self.machine(node, program, plan.sync_ms, plan.clock_skew_ms)
+    }
+
+    fn machine(&self, name: Node, program: Program, sync_ms: Span, skew_ms: i64) -> Machine {
+        let disk = Disk::new(self.plan.seed, name.name(), (sync_ms.0, sync_ms.1));
+        let (tracer, coverage) = (self.tracer.clone(), self.coverage.clone());
+        let chaos =
+            Chaos::new(self.plan.chaos.clone(), self.plan.seed, name, tracer.clone(), coverage.clone());
+        let process = Process::new(process::Setup {
+            node: name,
+            program,
+            seed: self.plan.seed,
+            clock: Clock::new(self.start, skew_ms * 1_000_000),
+            disk: disk.clone(),
+            chaos: chaos.clone(),
+            tracer,
+            coverage,
+            panics: self.panics.clone(),
+        });
+        let running = process.clone();
+        let node = self.handle.create_node().name(name.name()).ip(address(name));
+        let node = node.init(move || running.clone().run()).build();
+        Machine { name, node, disk, process, chaos }
+    }
+}
+
+fn clog(near: &NodeHandle, far: &NodeHandle, to_far: bool, to_near: bool) {
+    let net = NetSim::current();
+    if to_far {
+        net.clog_link(near.id(), far.id());
+    }
+    if to_near {
+        net.clog_link(far.id(), near.id());
+    }
+}
+
+fn unclog(near: &NodeHandle, far: &NodeHandle) {
+    let net = NetSim::current();
+    net.unclog_link(near.id(), far.id());
+    net.unclog_link(far.id(), near.id());
+}
+
+/// Where the relay takes connections for a venue.
+fn relay_address(venue: &Machine) -> String {
+    format!("{}:{}", address(Node::Relay), process::VENUE_PORT + venue.name as u16)
 }
 
 /// A node's address.

@@ -9,7 +9,7 @@ use crate::{
     disk::Disk,
     draw::Draw,
     history::{Answer, ClientHistory, Cursor, Request, Session, Told},
-    plan::Step,
+    plan::{PAPER, Step},
     probe::Coverage,
     runtime::Clock,
     trace::{Kind, Node, Tracer},
@@ -32,6 +32,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const MILLI_NS: u64 = 1_000_000;
 /// The gateway promises an answer within 5 s.
 const ANSWER_LIMIT_NS: u64 = 6_500 * MILLI_NS;
+/// After so many answers that leave it open, whoever asks waits ever longer; it doubles so often at most.
+const PATIENCE: usize = 3;
+const PAUSE_DOUBLES: usize = 4;
+/// Between looks at accounts that are not at rest.
+const LOOK_INTERVAL_NS: u64 = 500 * MILLI_NS;
 /// Acknowledged requests that are repeated at the end.
 const REPEATED_AT_END: usize = 8;
 /// Orders that are looked up at the end.
@@ -55,6 +60,8 @@ pub struct Setup {
     /// The file on the gateway's disk that holds its token.
     pub token_file: &'static str,
     pub gateway_disk: Disk,
+    /// All accounts of the gateway.
+    pub accounts: Vec<String>,
     pub steps: Vec<Step>,
     /// Whether it subscribes to every tick.
     pub hears_ticks: bool,
@@ -76,6 +83,9 @@ pub struct Client {
     /// What it has applied of the log.
     cursor: Option<Cursor>,
     phase: Phase,
+    /// The last looks at the accounts at venues, and when to look again.
+    looks: Vec<usize>,
+    look_again_ns: u64,
 }
 
 /// A request that is not through.
@@ -93,6 +103,8 @@ enum Phase {
     Working,
     /// Until everything is answered.
     Finishing,
+    /// Until every account is connected to its venue, and no order's fate is open.
+    Healing,
     /// Everything was asked once more; until that is answered.
     Auditing,
     /// Connects once more and reads the whole log.
@@ -119,6 +131,8 @@ impl Client {
             ids: BTreeMap::new(),
             cursor: None,
             phase: Phase::Working,
+            looks: Vec::new(),
+            look_again_ns: 0,
             setup,
         };
         (client, journal)
@@ -235,7 +249,7 @@ impl Client {
         while self.due.front().is_some_and(|step| step.at_ms * MILLI_NS <= now) {
             let step = self.due.pop_front().expect("there is a front");
             let number = self.journal().requests.len();
-            if let Some(request) = request::build(&step.action, &self.known, self.setup.node.name(), number) {
+            if let Some(request) = request::build(&step, &self.known, self.setup.node.name(), number) {
                 self.ask(request, false);
             }
         }
@@ -290,19 +304,21 @@ impl Client {
 
     fn answered(&mut self, seq: usize, id: &str, ok: bool, body: Value) {
         let Some(&request) = self.ids.get(id) else { return };
-        if let Some(order) = body["orderId"].as_str() {
-            self.known.placed(order);
-        }
         let again_in_ms = if ok { None } else { retry_in_ms(&body) };
-        let until_ns = self.now_ns() + again_in_ms.unwrap_or(0) * MILLI_NS;
+        let now_ns = self.now_ns();
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = &mut journal.requests[request];
+        if let (Some(order), Some(account)) = (body["orderId"].as_str(), entry.params["accountId"].as_str()) {
+            self.known.placed(account, order);
+        }
         if ok && entry.method == "feeds.getCandles" {
             self.known.see_candles(&entry.params, &body);
         }
         entry.answers.push(Answer { seq, ok, body });
         let Some(place) = self.open.iter().position(|o| o.request == request) else { return };
-        if again_in_ms.is_some() {
+        if let Some(pause_ms) = again_in_ms {
+            let times = entry.answers.len().saturating_sub(PATIENCE).min(PAUSE_DOUBLES);
+            let until_ns = now_ns + (pause_ms << times) * MILLI_NS;
             (self.open[place].sent, self.open[place].until_ns) = (false, until_ns);
         } else {
             entry.done = true;
@@ -335,8 +351,21 @@ impl Client {
         let idle = self.open.is_empty();
         match self.phase {
             Phase::Finishing if idle && self.due.is_empty() => {
-                self.phase = Phase::Auditing;
-                self.audit();
+                self.phase = Phase::Healing;
+                self.look();
+                if self.looks.is_empty() {
+                    self.phase = Phase::Auditing;
+                    self.audit();
+                }
+                false
+            }
+            Phase::Healing if idle => {
+                if self.is_healed() {
+                    self.phase = Phase::Auditing;
+                    self.audit();
+                } else if self.look_again_ns <= self.now_ns() {
+                    self.look();
+                }
                 false
             }
             Phase::Auditing if idle && self.setup.node == Node::Operator => {
@@ -355,6 +384,25 @@ impl Client {
         }
     }
 
+    /// Asks how the accounts at venues are.
+    fn look(&mut self) {
+        self.look_again_ns = self.now_ns() + LOOK_INTERVAL_NS;
+        self.looks.clear();
+        for account in self.setup.accounts.clone().into_iter().filter(|account| account != PAPER) {
+            let look = self.journal().requests.len();
+            self.looks.push(look);
+            self.ask(read("accounts.get", json!({ "accountId": account })), false);
+        }
+    }
+
+    fn is_healed(&self) -> bool {
+        let journal = self.journal();
+        self.looks.iter().all(|look| {
+            let answer = journal.requests[*look].answers.last().filter(|answer| answer.ok);
+            answer.is_some_and(|answer| is_at_rest(&answer.body))
+        })
+    }
+
     /// Asks for everything once more: acknowledged requests under their keys, and the state.
     fn audit(&mut self) {
         let (again, orders) = {
@@ -365,7 +413,7 @@ impl Client {
                 .map(|(index, _)| index)
                 .take(REPEATED_AT_END)
                 .collect();
-            let orders: Vec<String> =
+            let orders: Vec<(String, String)> =
                 self.known.orders.iter().rev().take(LOOKED_UP_AT_END).cloned().collect();
             (again, orders)
         };
@@ -373,13 +421,13 @@ impl Client {
             self.journal().requests[request].done = false;
             self.open.push(Open { request, sent: false, until_ns: 0, of_session: false });
         }
-        let read =
-            |method: &str, params: Value| Request { method: method.into(), params, ..Request::default() };
-        for order in orders {
-            self.ask(read("trades.get", json!({ "accountId": request::ACCOUNT, "orderId": order })), false);
+        for (account, order) in orders {
+            self.ask(read("trades.get", json!({ "accountId": account, "orderId": order })), false);
         }
-        self.ask(read("accounts.get", json!({ "accountId": request::ACCOUNT })), false);
-        self.ask(read("risk.status", json!({ "accountId": request::ACCOUNT })), false);
+        for account in self.setup.accounts.clone() {
+            self.ask(read("accounts.get", json!({ "accountId": account })), false);
+            self.ask(read("risk.status", json!({ "accountId": account })), false);
+        }
         self.ask(read("gateway.status", json!({})), false);
         self.ask(read("gateway.ping", json!({})), false);
     }
@@ -418,7 +466,8 @@ impl Client {
         const IDLE_NS: u64 = 5_000 * MILLI_NS;
         let step = self.due.front().map(|step| step.at_ms * MILLI_NS);
         let open = self.open.iter().map(|o| o.until_ns).min();
-        [step, open].into_iter().flatten().min().unwrap_or_else(|| self.now_ns() + IDLE_NS)
+        let look = (self.phase == Phase::Healing).then_some(self.look_again_ns);
+        [step, open, look].into_iter().flatten().min().unwrap_or_else(|| self.now_ns() + IDLE_NS)
     }
 
     fn now_ns(&self) -> u64 {
@@ -436,6 +485,18 @@ impl Client {
     fn journal(&self) -> MutexGuard<'_, ClientHistory> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn read(method: &str, params: Value) -> Request {
+    Request { method: method.into(), params, ..Request::default() }
+}
+
+/// Whether the account is connected and every order of it rests.
+fn is_at_rest(account: &Value) -> bool {
+    let rests = |order: &Value| {
+        matches!(order["status"].as_str(), Some("accepted" | "partially_filled" | "triggered"))
+    };
+    account["status"] == "connected" && account["orders"].as_array().is_some_and(|o| o.iter().all(rests))
 }
 
 /// The next text frame; `None` when the connection is over. Pings are answered on the way.
@@ -456,6 +517,8 @@ fn retry_in_ms(error: &Value) -> Option<u64> {
     match error["code"].as_str()? {
         "RATE_LIMITED" => Some(details["retryAfterMs"].as_u64().unwrap_or(USUAL_MS).max(1)),
         "TIMEOUT" | "INTERNAL_ERROR" if details["outcome"] == "may_have_executed" => Some(USUAL_MS),
+        // what was denied for want of a connection is denied for good under its key
+        "CONNECTOR_UNAVAILABLE" if details["intentId"].is_string() => None,
         "CONNECTOR_UNAVAILABLE" if error["retryable"] == true => Some(USUAL_MS),
         _ => None,
     }

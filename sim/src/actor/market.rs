@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 pub struct Known {
     /// Bid and ask in ticks, by symbol.
     quotes: BTreeMap<String, (i64, i64)>,
-    /// Orders it was told of, in that order.
-    pub orders: Vec<String>,
-    /// Positions with their volume in hundredths of a lot, in the order of opening.
-    pub positions: Vec<(String, i64)>,
+    /// Account and id of the orders it was told of, in that order.
+    pub orders: Vec<(String, String)>,
+    /// Account and id of positions with their volume in hundredths of a lot, in the order of opening.
+    pub positions: Vec<(String, String, i64)>,
     /// The newest emergency stop.
     pub stop: Option<String>,
 }
@@ -60,24 +60,27 @@ impl Known {
     }
 
     fn hear_fill(&mut self, fill: &Value) {
-        let (Some(position), Some(order)) = (fill["positionId"].as_str(), fill["orderId"].as_str()) else {
+        let text = |key: &str| fill[key].as_str();
+        let (Some(account), Some(position), Some(order)) =
+            (text("accountId"), text("positionId"), text("orderId"))
+        else {
             return;
         };
         let Some(volume) = fill["volume"].as_str().and_then(|v| scaled(v, 2)) else { return };
         // A position bears the number of the order that opened it.
         let opens = position.trim_start_matches('p') == order.trim_start_matches('o');
-        match self.positions.iter_mut().find(|(id, _)| id == position) {
-            Some((_, open)) => *open += if opens { volume } else { -volume },
-            None if opens => self.positions.push((position.to_owned(), volume)),
+        match self.positions.iter_mut().find(|(of, id, _)| of == account && id == position) {
+            Some((_, _, open)) => *open += if opens { volume } else { -volume },
+            None if opens => self.positions.push((account.to_owned(), position.to_owned(), volume)),
             None => {}
         }
-        self.positions.retain(|(_, open)| *open > 0);
+        self.positions.retain(|(_, _, open)| *open > 0);
     }
 
     /// Learns of an order from an answer.
-    pub fn placed(&mut self, order: &str) {
-        if !self.orders.iter().any(|known| known == order) {
-            self.orders.push(order.to_owned());
+    pub fn placed(&mut self, account: &str, order: &str) {
+        if !self.orders.iter().any(|(of, known)| of == account && known == order) {
+            self.orders.push((account.to_owned(), order.to_owned()));
         }
     }
 }

@@ -3,25 +3,23 @@
 use super::market::{Known, decimal, digits};
 use crate::{
     history::Request,
-    plan::{Action, Place},
+    plan::{Action, Place, Step},
 };
 use serde_json::{Value, json};
 
-/// The account that all clients trade.
-pub const ACCOUNT: &str = "paper-1";
-
 /// What a client asks for when it takes this step; `number` counts its requests. `None`: there is
 /// nothing to do, such as no order to cancel.
-pub fn build(action: &Action, known: &Known, client: &str, number: usize) -> Option<Request> {
-    let (method, mut params) = match action {
+pub fn build(step: &Step, known: &Known, client: &str, number: usize) -> Option<Request> {
+    let account = &*step.account;
+    let (method, mut params) = match &step.action {
         Action::Place(place) => ("trades.place", order(place, known, &format!("{client}-{number}"))),
         Action::Preview(place) => ("risk.preview", order(place, known, &format!("{client}-{number}"))),
-        Action::Cancel { pick } => ("trades.cancel", json!({ "orderId": nth(&known.orders, *pick)? })),
+        Action::Cancel { pick } => ("trades.cancel", json!({ "orderId": nth(known, account, *pick)? })),
         Action::CancelAll => ("trades.cancel", json!({ "all": true })),
-        Action::Close { pick, half } => ("trades.closePosition", close(known, *pick, *half)?),
+        Action::Close { pick, half } => ("trades.closePosition", close(known, account, *pick, *half)?),
         Action::CloseSymbol { symbol } => ("trades.closePosition", json!({ "symbol": symbol })),
         Action::Stop { global, actions } => {
-            let mut params = scope(*global);
+            let mut params = scope(*global, account);
             params["actions"] = json!(actions);
             params["reason"] = json!("the plan says so");
             ("risk.emergencyStop", params)
@@ -29,13 +27,13 @@ pub fn build(action: &Action, known: &Known, client: &str, number: usize) -> Opt
         Action::Resume { global, by_stop } => {
             let mut params = match &known.stop {
                 Some(stop) if *by_stop => json!({ "stopId": stop }),
-                _ => scope(*global),
+                _ => scope(*global, account),
             };
             params["reason"] = json!("the plan says so");
             ("risk.resume", params)
         }
         Action::Account => ("accounts.get", json!({})),
-        Action::Order { pick } => ("trades.get", json!({ "orderId": nth(&known.orders, *pick)? })),
+        Action::Order { pick } => ("trades.get", json!({ "orderId": nth(known, account, *pick)? })),
         Action::RiskStatus => ("risk.status", json!({})),
         Action::Status => ("gateway.status", json!({})),
         Action::Candles { symbol } => {
@@ -46,7 +44,7 @@ pub fn build(action: &Action, known: &Known, client: &str, number: usize) -> Opt
     let takes_account =
         method.starts_with("trades.") || matches!(method, "risk.preview" | "risk.status" | "accounts.get");
     if takes_account {
-        params["accountId"] = json!(ACCOUNT);
+        params["accountId"] = json!(account);
     }
     let keyed = matches!(
         method,
@@ -59,20 +57,23 @@ pub fn build(action: &Action, known: &Known, client: &str, number: usize) -> Opt
     Some(Request { method: method.to_owned(), params, key, ..Request::default() })
 }
 
-fn scope(global: bool) -> Value {
-    if global { json!({ "scope": "global" }) } else { json!({ "scope": "account", "id": ACCOUNT }) }
+fn scope(global: bool, account: &str) -> Value {
+    if global { json!({ "scope": "global" }) } else { json!({ "scope": "account", "id": account }) }
 }
 
-fn nth(items: &[String], pick: u64) -> Option<&String> {
+fn nth<'a>(known: &'a Known, account: &str, pick: u64) -> Option<&'a String> {
+    let items: Vec<&String> =
+        known.orders.iter().filter(|(of, _)| of == account).map(|(_, order)| order).collect();
     // Mostly recent ones: old orders are over.
     let window = &items[items.len().saturating_sub(12)..];
     let last = window.len().checked_sub(1)?;
-    window.get((pick % (last as u64 + 1)) as usize)
+    window.get((pick % (last as u64 + 1)) as usize).copied()
 }
 
-fn close(known: &Known, pick: u64, half: bool) -> Option<Value> {
-    let last = known.positions.len().checked_sub(1)?;
-    let (position, volume) = &known.positions[(pick % (last as u64 + 1)) as usize];
+fn close(known: &Known, account: &str, pick: u64, half: bool) -> Option<Value> {
+    let open: Vec<_> = known.positions.iter().filter(|(of, ..)| of == account).collect();
+    let last = open.len().checked_sub(1)?;
+    let (_, position, volume) = open[(pick % (last as u64 + 1)) as usize];
     let mut params = json!({ "positionId": position });
     if half && *volume > 1 {
         params["volume"] = json!(decimal(volume / 2, 2));

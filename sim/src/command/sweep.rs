@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Failures that are printed in full; all are counted and in the JSON.
-const PRINTED: usize = 5;
+const PRINTED: usize = 40;
 
 /// Arguments of `sweep`.
 #[derive(Debug, clap::Args)]

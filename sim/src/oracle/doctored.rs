@@ -2,7 +2,7 @@
 
 use super::{Violation, judge};
 use crate::{
-    history::{Answer, ClientHistory, Commit, Cursor, History, Request, Session, Step, Told},
+    history::{Answer, ClientHistory, Commit, Cursor, History, MachineHistory, Request, Session, Step, Told},
     plan::{Plan, plan},
     scenario,
 };
@@ -19,7 +19,8 @@ fn step(seq: usize, offset: u64, input: Value, events: Vec<(&str, Value)>) -> St
 }
 
 fn command(key: &str) -> Value {
-    json!({ "command": { "principal": "operator-1", "idempotency": { "key": key } } })
+    json!({ "command": { "principal": "operator-1", "idempotency": { "key": key },
+        "body": { "place": { "account": "paper-1" } } } })
 }
 
 fn fill(order: u64, position: u64, side: &str, price: &str, profit: &str) -> Value {
@@ -45,12 +46,13 @@ fn answer(seq: usize, body: Value) -> Answer {
 
 fn request(method: &str, key: Option<&str>, answers: Vec<Answer>) -> Request {
     let key = key.map(str::to_owned);
-    Request { method: method.into(), key, answers, done: true, ..Request::default() }
+    let params = json!({ "accountId": "paper-1" });
+    Request { method: method.into(), params, key, answers, done: true, ..Request::default() }
 }
 
 fn account(balance: &str, offset: u64, positions: Value) -> Value {
     json!({
-        "balance": balance, "credit": "0", "equity": balance, "margin": "0", "freeMargin": balance,
+        "accountId": "paper-1", "status": "connected", "balance": balance, "credit": "0", "equity": balance, "margin": "0", "freeMargin": balance,
         "positions": positions, "orders": [], "cursor": { "epoch": "e", "offset": offset },
     })
 }
@@ -107,7 +109,9 @@ fn good() -> History {
     ];
     let session = Session { seq: 1, head, told, ..Session::default() };
     let client = ClientHistory { name: "operator", sessions: vec![session], requests };
-    History { steps, commits: commits.to_vec(), clients: vec![client], ..History::default() }
+    let gateway =
+        MachineHistory { name: "gateway", steps, commits: commits.to_vec(), ..MachineHistory::default() };
+    History { gateway, clients: vec![client], ..History::default() }
 }
 
 /// The rules that a doctored copy of the good history breaks.
@@ -125,22 +129,22 @@ fn a_good_history_passes() {
 
 #[test]
 fn journal_sees_a_durable_offset_given_again() {
-    let found = rules(|h| h.steps.push(step(50, 5, json!("wake"), vec![])));
+    let found = rules(|h| h.gateway.steps.push(step(50, 5, json!("wake"), vec![])));
     assert!(found.contains(&("journal", "LV06")), "{found:?}");
 }
 
 #[test]
 fn journal_sees_a_gap_and_a_commit_of_nothing() {
-    assert!(rules(|h| h.steps[4].offset = 6).contains(&("journal", "LV05")));
-    assert!(rules(|h| h.commits.push(Commit { seq: 99, offset: 9 })).contains(&("journal", "LV05")));
-    assert!(rules(|h| h.refused_starts.push((9, "corrupt".into()))).contains(&("journal", "LV05")));
+    assert!(rules(|h| h.gateway.steps[4].offset = 6).contains(&("journal", "LV05")));
+    assert!(rules(|h| h.gateway.commits.push(Commit { seq: 99, offset: 9 })).contains(&("journal", "LV05")));
+    assert!(rules(|h| h.gateway.refused_starts.push((9, "corrupt".into()))).contains(&("journal", "LV05")));
 }
 
 #[test]
 fn journal_lets_a_crash_undo_what_was_not_durable() {
     let found = rules(|h| {
-        h.steps.push(step(70, 6, json!("wake"), vec![]));
-        h.steps.push(step(80, 6, json!("end_of_data"), vec![]));
+        h.gateway.steps.push(step(70, 6, json!("wake"), vec![]));
+        h.gateway.steps.push(step(80, 6, json!("end_of_data"), vec![]));
     });
     assert_eq!(found, []);
 }
@@ -148,11 +152,11 @@ fn journal_lets_a_crash_undo_what_was_not_durable() {
 #[test]
 fn journal_knows_that_a_commit_may_arrive_without_a_word() {
     let found = rules(|h| {
-        h.commits.pop(); // of offset 5; the process dies before it hears of it
+        h.gateway.commits.pop(); // of offset 5; the process dies before it hears of it
         h.clients[0].sessions[0].told[6].seq = 95;
         h.clients[0].requests[3].answers[0].seq = 96;
-        h.starts = vec![0, 90];
-        h.steps.push(step(91, 6, json!("wake"), vec![]));
+        h.gateway.starts = vec![0, 90];
+        h.gateway.steps.push(step(91, 6, json!("wake"), vec![]));
     });
     assert_eq!(found, []);
 }
@@ -162,10 +166,10 @@ fn ledger_sees_wrong_money() {
     type Doctor = fn(&mut History);
     let cases: [(&str, &str, Doctor); 5] = [
         ("a profit that prices do not make", "AC12", |h| {
-            h.steps[2].events[1].1["realizedPnl"] = json!("10.01");
+            h.gateway.steps[2].events[1].1["realizedPnl"] = json!("10.01");
         }),
         ("a commission of another size", "AC11", |h| {
-            h.steps[1].events[1].1["commission"] = json!("-0.34");
+            h.gateway.steps[1].events[1].1["commission"] = json!("-0.34");
         }),
         ("a balance that fills do not leave", "AC01", |h| {
             h.clients[0].requests[4].answers[0].body = account("10009.31", 7, json!([]));
@@ -176,7 +180,8 @@ fn ledger_sees_wrong_money() {
             h.clients[0].requests[4].answers[0].body = account("10009.3", 7, ghost);
         }),
         ("a posting that does not add up", "AC01", |h| {
-            h.steps[1].ledger = vec![json!({ "accountId": "paper-1", "amount": "1", "balanceAfter": "2" })];
+            h.gateway.steps[1].ledger =
+                vec![json!({ "accountId": "paper-1", "amount": "1", "balanceAfter": "2" })];
         }),
     ];
     for (what, rule, doctor) in cases {
@@ -192,8 +197,8 @@ fn rk05_stop_sees_risk_added_under_a_latch() {
             vec![("event.trade.intent", intent(3)), ("event.trade.executed", fill(3, 3, "buy", "1", "0"))];
         let mut late = step(25, 5, json!("wake"), events);
         late.events.iter_mut().for_each(|(_, payload)| payload["clientOrderId"] = Value::Null);
-        h.steps.insert(4, late);
-        h.steps[5].offset = 6;
+        h.gateway.steps.insert(4, late);
+        h.gateway.steps[5].offset = 6;
     });
     assert!(found.contains(&("stop", "RK05")), "{found:?}");
 }
@@ -217,15 +222,15 @@ fn client_sees_gaps_lies_and_lost_acknowledgements() {
         ("an event told otherwise than logged", "GW02", |h| {
             h.clients[0].sessions[0].told[1].payload["price"] = json!("1");
         }),
-        ("an event that is not in the log", "GW02", |h| drop(h.steps.pop())),
+        ("an event that is not in the log", "GW02", |h| drop(h.gateway.steps.pop())),
         ("an event told before it was durable", "RK08", |h| h.clients[0].sessions[0].told[0].seq = 2),
         ("another answer to the same key", "GW03", |h| {
             h.clients[0].requests[0].answers[1].body["extra"] = json!(1);
         }),
         ("an effect twice", "GW03", |h| {
-            let mut again = h.steps[3].clone();
+            let mut again = h.gateway.steps[3].clone();
             (again.seq, again.offset) = (50, 6);
-            h.steps.push(again);
+            h.gateway.steps.push(again);
         }),
         ("an acknowledgement before the commit", "GW08", |h| h.clients[0].requests[0].answers[0].seq = 2),
         ("an acknowledgement that the journal lost", "LV06", |h| {

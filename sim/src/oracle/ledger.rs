@@ -6,8 +6,8 @@ use super::{
     arithmetic::{in_cents, parse, show, times_in_cents, units},
 };
 use crate::{
-    history::{Answer, History},
-    plan::Plan,
+    history::{Answer, History, Step},
+    plan::{PAPER, Plan},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -17,19 +17,19 @@ pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
     let mut findings = Findings::new("ledger", Severity::Safety);
     postings(log, &mut findings);
     let mut answers = account_answers(history);
-    let mut book = Book::new(plan);
-    let mut events = log.events.iter().peekable();
+    let mut books = Books::new(plan);
+    let mut steps = log.steps.iter().peekable();
+    let mut events = 0;
     answers.sort_by_key(|(cursor, _)| *cursor);
     for (cursor, answer) in answers {
-        while let Some(event) = events.next_if(|e| e.number <= cursor) {
-            if event.name == "event.trade.executed" {
-                book.fill(event.step.seq, event.payload, &mut findings);
-            }
+        while let Some(step) = steps.next_if(|step| events + step.events.len() as u64 <= cursor) {
+            events += step.events.len() as u64;
+            books.apply(step, &mut findings);
         }
-        book.compare(answer, &mut findings);
+        books.compare(answer, &mut findings);
     }
-    for event in events.filter(|e| e.name == "event.trade.executed") {
-        book.fill(event.step.seq, event.payload, &mut findings);
+    for step in steps {
+        books.apply(step, &mut findings);
     }
     findings.found
 }
@@ -65,10 +65,18 @@ fn account_answers(history: &History) -> Vec<(u64, &Answer)> {
         .collect()
 }
 
-/// The account as the fills make it.
+/// The accounts as fills and deposits make them.
+struct Books {
+    commission_per_lot: i128,
+    accounts: BTreeMap<String, Book>,
+}
+
+/// One account.
+#[derive(Default)]
 struct Book {
     balance: i128,
-    commission_per_lot: i128,
+    /// Its venue keeps the books: what it had at first shows with its first words.
+    is_at_venue: bool,
     positions: BTreeMap<String, Position>,
 }
 
@@ -78,15 +86,46 @@ struct Position {
     open_price: i128,
 }
 
-impl Book {
+impl Books {
     fn new(plan: &Plan) -> Self {
         let commission_per_lot = parse(&plan.gateway.commission_per_lot).expect("plans hold decimals");
-        let balance = parse(&plan.gateway.deposit.to_string()).expect("a whole number");
-        Self { balance, commission_per_lot, positions: BTreeMap::new() }
+        let deposit = parse(&plan.gateway.deposit.to_string()).expect("a whole number");
+        let book = |id: String| {
+            let is_at_venue = id != PAPER;
+            let balance = if is_at_venue { 0 } else { deposit };
+            (id, Book { balance, is_at_venue, ..Book::default() })
+        };
+        Self { commission_per_lot, accounts: plan.accounts().into_iter().map(book).collect() }
     }
 
+    fn apply(&mut self, step: &Step, findings: &mut Findings) {
+        for (_, fill) in step.events.iter().filter(|(name, _)| name == "event.trade.executed") {
+            match self.accounts.get_mut(fill["accountId"].as_str().unwrap_or_default()) {
+                Some(book) => book.fill(step.seq, fill, self.commission_per_lot, findings),
+                None => findings.add("AC01", step.seq, format!("a fill of no account: {fill}")),
+            }
+        }
+        for entry in &step.ledger {
+            let book = self.accounts.get_mut(entry["accountId"].as_str().unwrap_or_default());
+            if let Some(book) = book.filter(|book| book.is_at_venue)
+                && !matches!(entry["kind"].as_str(), Some("pnl" | "commission"))
+            {
+                book.balance += units(&entry["amount"]).unwrap_or_default();
+            }
+        }
+    }
+
+    fn compare(&self, answer: &Answer, findings: &mut Findings) {
+        match self.accounts.get(answer.body["accountId"].as_str().unwrap_or_default()) {
+            Some(book) => book.compare(answer, findings),
+            None => findings.add("AC01", answer.seq, "accounts.get of no account"),
+        }
+    }
+}
+
+impl Book {
     /// Books a fill and checks what the gateway booked for it.
-    fn fill(&mut self, seq: usize, fill: &Value, findings: &mut Findings) {
+    fn fill(&mut self, seq: usize, fill: &Value, commission_per_lot: i128, findings: &mut Findings) {
         let text = |key: &str| fill[key].as_str();
         let (Some(position), Some(symbol), Some(side)) = (text("positionId"), text("symbol"), text("side"))
         else {
@@ -101,7 +140,7 @@ impl Book {
             return findings.add("AC01", seq, format!("a fill without volume, price or money: {fill}"));
         };
         self.balance += profit + commission;
-        let expected = -times_in_cents(volume, self.commission_per_lot);
+        let expected = -times_in_cents(volume, commission_per_lot);
         if commission != expected {
             let message = format!("commission {} where {} is due: {fill}", show(commission), show(expected));
             findings.add("AC11", seq, message);

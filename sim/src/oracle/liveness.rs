@@ -2,12 +2,15 @@
 //! rests with a known state.
 
 use super::{Findings, Severity, Violation};
-use crate::history::{ClientHistory, History};
+use crate::{
+    history::{ClientHistory, History, Request},
+    plan::Plan,
+};
 
 /// Checks the end of the world.
-pub fn check(history: &History) -> Vec<Violation> {
+pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
     let mut findings = Findings::new("liveness", Severity::Liveness);
-    let end = history.steps.last().map_or(0, |step| step.seq);
+    let end = history.gateway.steps.last().map_or(0, |step| step.seq);
     if let Some(what) = &history.unfinished {
         findings.add("LV04", end, format!("never came to its end: {what}"));
     }
@@ -17,17 +20,20 @@ pub fn check(history: &History) -> Vec<Violation> {
             let message = format!("{} of the {} has no final answer", request.method, client.name);
             findings.add("LV04", seq, message);
         }
-        last_looks(client, end, &mut findings);
+        last_looks(client, &plan.accounts(), end, &mut findings);
     }
     findings.found
 }
 
-fn last_looks(client: &ClientHistory, end: usize, findings: &mut Findings) {
-    let last = |method: &str| {
-        client.requests.iter().rev().filter(|r| r.method == method).find_map(|r| r.answers.last())
+fn last_looks(client: &ClientHistory, accounts: &[String], end: usize, findings: &mut Findings) {
+    let last = |method: &str, account: Option<&String>| {
+        let of_account = |r: &&Request| account.is_none_or(|account| r.params["accountId"] == **account);
+        let asked = client.requests.iter().rev().filter(|r| r.method == method).filter(of_account);
+        asked.filter_map(|r| r.answers.last()).next()
     };
-    for method in ["accounts.get", "risk.status", "gateway.status", "gateway.ping"] {
-        match last(method) {
+    let of_accounts = accounts.iter().flat_map(|id| [("accounts.get", Some(id)), ("risk.status", Some(id))]);
+    for (method, account) in of_accounts.chain([("gateway.status", None), ("gateway.ping", None)]) {
+        match last(method, account) {
             Some(answer) if answer.ok => {}
             Some(answer) => {
                 findings.add("LV04", answer.seq, format!("the last {method} failed: {}", answer.body));
@@ -35,15 +41,20 @@ fn last_looks(client: &ClientHistory, end: usize, findings: &mut Findings) {
             None => findings.add("LV04", end, format!("the {} never had an answer to {method}", client.name)),
         }
     }
-    if let Some(status) = last("gateway.status")
+    if let Some(status) = last("gateway.status", None)
         && status.body["state"] != "ready"
     {
         findings.add("LV04", status.seq, format!("the gateway is {} in the end", status.body["state"]));
     }
-    let orders = last("accounts.get").and_then(|a| a.body["orders"].as_array().map(|o| (a.seq, o)));
-    for (seq, order) in orders.into_iter().flat_map(|(seq, orders)| orders.iter().map(move |o| (seq, o))) {
-        if !matches!(order["status"].as_str(), Some("accepted" | "partially_filled" | "triggered")) {
-            findings.add("OR01", seq, format!("an order is still open in the end: {order}"));
+    for answer in accounts.iter().filter_map(|id| last("accounts.get", Some(id))).filter(|answer| answer.ok) {
+        if answer.body["status"] != "connected" {
+            let message = format!("{} is {} in the end", answer.body["accountId"], answer.body["status"]);
+            findings.add("LV04", answer.seq, message);
+        }
+        for order in answer.body["orders"].as_array().into_iter().flatten() {
+            if !matches!(order["status"].as_str(), Some("accepted" | "partially_filled" | "triggered")) {
+                findings.add("OR01", answer.seq, format!("an order is still open in the end: {order}"));
+            }
         }
     }
 }

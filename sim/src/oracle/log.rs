@@ -1,7 +1,7 @@
 //! `journal`: what was durable stays, in order. Gives the other oracles the log as it finally is.
 
 use super::{Findings, Severity, Violation};
-use crate::history::{History, Step};
+use crate::history::{MachineHistory, Step};
 use serde_json::Value;
 
 /// The inputs that count in the end: a crash may undo what was not durable.
@@ -41,7 +41,7 @@ impl<'a> Log<'a> {
 }
 
 /// The log, and what is wrong with it.
-pub fn check(history: &History) -> (Log<'_>, Vec<Violation>) {
+pub fn check(history: &MachineHistory) -> (Log<'_>, Vec<Violation>) {
     let mut findings = Findings::new("journal", Severity::Safety);
     let mut log = Log { durable_at: vec![0], ..Log::default() };
     let mut durable = 0_u64; // the greatest offset that was ever committed
@@ -77,7 +77,7 @@ pub fn check(history: &History) -> (Log<'_>, Vec<Violation>) {
         commit_to(&mut log, commit.offset, commit.seq, &mut durable, &mut findings);
     }
     for (seq, reason) in &history.refused_starts {
-        findings.add("LV05", *seq, format!("the gateway does not run on its own disk: {reason}"));
+        findings.add("LV05", *seq, format!("the {} does not run on its own disk: {reason}", history.name));
     }
     number_events(&mut log);
     (log, findings.found)

@@ -1,18 +1,22 @@
 //! `stop`: from the latch of an emergency stop to its resume nothing adds risk (RK05).
 
 use super::{Findings, Log, LogEvent, Severity, Violation};
-use crate::history::History;
+use crate::{
+    history::{Answer, History},
+    plan::{PAPER, Plan},
+};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks the log, and every answer to `risk.emergencyStop` and `risk.status`.
-pub fn check(history: &History, log: &Log<'_>) -> Vec<Violation> {
+pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
     let mut findings = Findings::new("stop", Severity::Safety);
     let mut risk = Risk::default();
-    let mut latched_after: Vec<BTreeSet<String>> = vec![BTreeSet::new()];
+    let mut latched_after: Vec<Latched> = vec![Latched::new()];
     for event in &log.events {
         risk.apply(*event, &mut findings);
-        latched_after.push(risk.latches.keys().cloned().collect());
+        let latched = risk.latches.iter().map(|(stop, latch)| (stop.clone(), latch.account.clone()));
+        latched_after.push(latched.collect());
     }
     for client in &history.clients {
         for request in &client.requests {
@@ -24,13 +28,14 @@ pub fn check(history: &History, log: &Log<'_>) -> Vec<Violation> {
                 }
                 "risk.status" => {
                     for answer in request.successes() {
-                        status(&latched_after, answer.seq, &answer.body, &mut findings);
+                        status(&latched_after, &request.params, answer, &mut findings);
                     }
                 }
                 _ => {}
             }
         }
     }
+    sent_under_stops(plan, history, log, &mut findings);
     findings.found
 }
 
@@ -95,8 +100,9 @@ impl Risk {
             if latch.account.as_ref().is_some_and(|a| *a != account) {
                 continue;
             }
-            // What already rested at the venue may fill, unless the stop was to cancel it.
-            if intent > latch.number || latch.cancels {
+            // What already rested at the venue may fill, unless the stop was to cancel it; to a venue behind
+            // a wire the word takes its time.
+            if intent > latch.number || (latch.cancels && account == PAPER) {
                 let message = format!("event {} adds risk under stop {stop}: {fill}", event.number);
                 findings.add("RK05", event.step.seq, message);
             }
@@ -120,8 +126,78 @@ fn acknowledged(log: &Log<'_>, seq: usize, body: &Value, findings: &mut Findings
     }
 }
 
-/// The status names exactly the stops that are latched at its cursor.
-fn status(latched_after: &[BTreeSet<String>], seq: usize, body: &Value, findings: &mut Findings) {
+/// A stop as whoever gave it knows it.
+struct Known {
+    /// `None`: all accounts.
+    account: Option<String>,
+    /// Where in the trace it was first answered.
+    acknowledged: usize,
+    /// Where the resume took effect.
+    resumed: Option<usize>,
+}
+
+/// Once a stop is answered, nothing that opens leaves for a venue until the resume.
+fn sent_under_stops(plan: &Plan, history: &History, log: &Log<'_>, findings: &mut Findings) {
+    let stops = known_stops(history, log);
+    let accounts: BTreeMap<&str, &str> = plan
+        .venues
+        .iter()
+        .flat_map(|venue| &venue.accounts)
+        .map(|account| (account.login.as_str(), account.id.as_str()))
+        .collect();
+    let mut streams: BTreeMap<u64, &str> = BTreeMap::new();
+    for line in &history.sent {
+        let frame = &line.frame;
+        match (frame["type"].as_str(), streams.get(&line.stream)) {
+            (Some("logon"), _) => {
+                let account = frame["account"].as_str().and_then(|login| accounts.get(login));
+                streams.extend(account.map(|account| (line.stream, *account)));
+            }
+            (Some("submit"), Some(account)) if frame["position"].is_null() => {
+                let strikes = |stop: &&Known| {
+                    let concerned = stop.account.as_ref().is_none_or(|of| of == account);
+                    let latched = stop.acknowledged < line.began;
+                    concerned && latched && stop.resumed.is_none_or(|at| at > line.began)
+                };
+                if stops.iter().any(|stop| strikes(&stop)) {
+                    let message =
+                        format!("an opening order left for the venue of {account} under a stop: {frame}");
+                    findings.add("RK05", line.began, message);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn known_stops(history: &History, log: &Log<'_>) -> Vec<Known> {
+    let mut acknowledged: BTreeMap<String, usize> = BTreeMap::new();
+    let asked = history.clients.iter().flat_map(|c| &c.requests);
+    for answer in asked.filter(|r| r.method == "risk.emergencyStop").flat_map(|r| r.successes()) {
+        let at = acknowledged.entry(text(&answer.body, "stopId")).or_insert(answer.seq);
+        *at = answer.seq.min(*at);
+    }
+    let changes = |stop: &str, phase: &str| {
+        let is_it = |e: &&LogEvent<'_>| {
+            e.name == "event.emergency_stop" && e.payload["stopId"] == stop && e.payload["phase"] == phase
+        };
+        log.events.iter().find(is_it).copied()
+    };
+    let known = acknowledged.into_iter().map(|(stop, acknowledged)| Known {
+        account: changes(&stop, "latched").and_then(|e| e.payload["id"].as_str().map(str::to_owned)),
+        acknowledged,
+        resumed: changes(&stop, "resumed").map(|e| e.step.seq),
+    });
+    known.collect()
+}
+
+/// The stops that are latched, and the account of each; `None`: all accounts.
+type Latched = BTreeMap<String, Option<String>>;
+
+/// The status names exactly the stops that are latched at its cursor for the account.
+fn status(latched_after: &[Latched], params: &Value, answer: &Answer, findings: &mut Findings) {
+    let Answer { seq, body, .. } = answer;
+    let seq = *seq;
     let Some(offset) = body["cursor"]["offset"].as_u64() else {
         return findings.add("RK05", seq, "risk.status lacks its cursor");
     };
@@ -139,7 +215,10 @@ fn status(latched_after: &[BTreeSet<String>], seq: usize, body: &Value, findings
         .filter(|latch| latch["cause"] == "emergency_stop")
         .map(|latch| text(latch, "id"))
         .collect();
-    if told != *expected {
+    let concerns = |of: &Option<String>| of.as_ref().is_none_or(|of| params["accountId"] == **of);
+    let expected: BTreeSet<String> =
+        expected.iter().filter(|(_, of)| concerns(of)).map(|(stop, _)| stop.clone()).collect();
+    if told != expected {
         findings.add("RK05", seq, format!("latches {told:?} were told where {expected:?} are latched"));
     }
 }

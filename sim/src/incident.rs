@@ -1,0 +1,118 @@
+//! Incidents that real systems had: whether a world came into one of them. The oracles judge how it came
+//! out; these marks say that there was something to judge.
+
+use crate::{
+    history::{History, MachineHistory, Step},
+    plan::Plan,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An order that rested at its venue was still there after a reconnect: where a naive reconnect drops it.
+const RESTED: &str = "order_rested_across_reconnect";
+/// A venue filled an order while the gateway had no session with it, and the gateway booked the fill.
+const FILLED_AWAY: &str = "fill_while_away_booked";
+/// A client was told `TIMEOUT` of an order that was executed all the same.
+const TIMED_OUT: &str = "timeout_was_executed";
+
+/// The incidents of a world, once for each time.
+pub fn marks(plan: &Plan, history: &History) -> Vec<&'static str> {
+    let mut marks = Vec::new();
+    let mut accounts: BTreeMap<&str, Account<'_>> = BTreeMap::new();
+    let mut timed_out: BTreeSet<&str> = BTreeSet::new();
+    for step in &history.gateway.steps {
+        for reply in step.replies.iter().filter(|reply| reply["result"]["Err"]["code"] == "TIMEOUT") {
+            timed_out.extend(reply["result"]["Err"]["details"]["orderId"].as_str());
+        }
+        for (name, payload) in &step.events {
+            let order = if name == "event.order.updated" { &payload["order"] } else { payload };
+            let Some(account) = order["accountId"].as_str() else { continue };
+            let account = accounts.entry(account).or_default();
+            match name.as_str() {
+                "event.account.status" => marks.extend(account.link_changed(step, payload)),
+                "event.order.updated" => account.order_changed(order),
+                "event.trade.executed" => {
+                    let id = order["orderId"].as_str();
+                    marks.extend(id.filter(|id| timed_out.contains(id)).map(|_| TIMED_OUT));
+                    account.fills.insert(money(order));
+                }
+                _ => {}
+            }
+        }
+    }
+    for (venue, plan) in history.venues.iter().zip(&plan.venues) {
+        for names in &plan.accounts {
+            if let Some(account) = accounts.get(names.id.as_str()) {
+                marks.extend(filled_away(venue, &names.login, account));
+            }
+        }
+    }
+    marks
+}
+
+/// What the gateway knows of an account, along its log.
+#[derive(Default)]
+struct Account<'a> {
+    resting: BTreeSet<&'a str>,
+    /// Those that rested when the link was lost.
+    rested: BTreeSet<&'a str>,
+    connected: bool,
+    /// Times in which there was no session, in virtual nanoseconds.
+    away: Vec<(u64, u64)>,
+    /// Order, volume and price of each fill.
+    fills: BTreeSet<(String, String, String)>,
+}
+
+impl<'a> Account<'a> {
+    fn link_changed(&mut self, step: &Step, status: &Value) -> Vec<&'static str> {
+        let connected = status["status"] == "connected";
+        let was_connected = std::mem::replace(&mut self.connected, connected);
+        match (was_connected, connected) {
+            (true, false) => {
+                self.rested = self.resting.clone();
+                self.away.push((step.at_ns, u64::MAX));
+                Vec::new()
+            }
+            (false, true) => {
+                if let Some((_, end)) = self.away.last_mut() {
+                    *end = step.at_ns;
+                }
+                let rested = std::mem::take(&mut self.rested);
+                rested.intersection(&self.resting).map(|_| RESTED).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn order_changed(&mut self, order: &'a Value) {
+        let Some(id) = order["orderId"].as_str() else { return };
+        if order["status"] == "accepted" {
+            self.resting.insert(id);
+        } else {
+            self.resting.remove(id);
+        }
+    }
+}
+
+/// Order, volume and price: what both sides call a fill.
+fn money(fill: &Value) -> (String, String, String) {
+    let text = |key: &str| fill[key].as_str().unwrap_or_default().to_owned();
+    (text("orderId"), text("volume"), text("price"))
+}
+
+/// Fills of the venue that happened while the gateway was away from that account, and that it has booked.
+fn filled_away(venue: &MachineHistory, login: &str, account: &Account<'_>) -> Vec<&'static str> {
+    let mut marks = Vec::new();
+    for step in &venue.steps {
+        let away = account.away.iter().any(|(from, to)| (*from..*to).contains(&step.at_ns));
+        let fills = step.events.iter().filter(|(name, _)| away && name == "event.trade.executed");
+        for (_, fill) in fills.filter(|(_, fill)| fill["accountId"] == login) {
+            let order = fill["clientOrderId"].as_str().and_then(|name| name.rsplit_once('.'));
+            let (_, volume, price) = money(fill);
+            let booked =
+                |(_, order): (&str, &str)| account.fills.contains(&(order.to_owned(), volume, price));
+            marks.extend(order.filter(|order| booked(*order)).map(|_| FILLED_AWAY));
+        }
+    }
+    marks
+}

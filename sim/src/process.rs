@@ -1,0 +1,272 @@
+//! A process of the product on a simulated node, started anew after each crash: the gateway, or a venue.
+
+use crate::{
+    disk::Disk,
+    draw::Draw,
+    network::Chaos,
+    panics::Panics,
+    plan::{GatewayPlan, PAPER, VenuePlan},
+    probe::{Coverage, SimProbe},
+    runtime::{Clock, SimRuntime},
+    trace::{Kind, Node, Tracer},
+    world::address,
+};
+use lockstep::{
+    gateway::Shutdown,
+    node::{
+        config::FileConfig,
+        journal::JournalOptions,
+        runtime::{Rt, TaskKind},
+        services::{Files, Services},
+        tokens::{Accounts, Role, TokenError, TokenStore},
+    },
+    serve::{ServeOptions, serve, serve_venue},
+};
+use serde_json::json;
+use std::{
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::oneshot;
+
+pub use lockstep::node::tokens::OPERATOR_TOKEN;
+/// Where the viewer finds its token.
+pub const VIEWER_TOKEN: &str = "viewer.token";
+/// Where the gateway finds its token for a venue.
+const LINK_TOKEN: &str = "link.token";
+const GATEWAY_PORT: u16 = 18_789;
+/// Where venues listen.
+pub const VENUE_PORT: u16 = 18_790;
+
+/// What runs.
+#[derive(Debug, Clone)]
+pub enum Program {
+    Gateway { plan: GatewayPlan, links: Vec<Link> },
+    Venue { plan: VenuePlan, commission_per_lot: String },
+}
+
+/// How the gateway reaches a venue.
+#[derive(Clone)]
+pub struct Link {
+    pub plan: VenuePlan,
+    /// `host:port`.
+    pub address: String,
+    pub token: String,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What a process is made of.
+pub struct Setup {
+    pub node: Node,
+    pub program: Program,
+    /// Of the plan.
+    pub seed: u64,
+    pub clock: Clock,
+    pub disk: Disk,
+    pub chaos: Chaos,
+    pub tracer: Tracer,
+    pub coverage: Coverage,
+    pub panics: Panics,
+}
+
+/// Starts the program, each time the node starts.
+pub struct Process {
+    setup: Setup,
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    starts: u64,
+    shutdown: Option<oneshot::Sender<Shutdown>>,
+    ended: Option<oneshot::Receiver<()>>,
+    /// Why it ended although nobody asked it to, and where in the trace.
+    refused: Vec<(usize, String)>,
+}
+
+impl Process {
+    /// A process that has not started.
+    pub fn new(setup: Setup) -> Arc<Self> {
+        Arc::new(Self { setup, life: Mutex::default() })
+    }
+
+    /// Where others find it.
+    pub fn address(&self) -> String {
+        let port = match self.setup.program {
+            Program::Gateway { .. } => GATEWAY_PORT,
+            Program::Venue { .. } => VENUE_PORT,
+        };
+        format!("{}:{port}", address(self.setup.node))
+    }
+
+    /// As whoever sets a venue up would with `lockstep token new`, before its first start: a token for the
+    /// gateway.
+    pub fn issue_link_token(&self) -> String {
+        let files = Arc::new(self.setup.disk.mount());
+        issue(self.runtime("tokens"), files.clone(), Role::Operator, LINK_TOKEN)
+            .expect("an empty disk has room");
+        let token = files.read(LINK_TOKEN).ok().flatten().expect("it was written");
+        String::from_utf8(token).expect("tokens are plain text")
+    }
+
+    /// Runs until it is drained or fails; a crash ends it anywhere.
+    pub async fn run(self: Arc<Self>) {
+        let (shutdown, asked) = oneshot::channel();
+        let (left, ended) = oneshot::channel();
+        let start = {
+            let mut life = self.lock();
+            life.starts += 1;
+            (life.shutdown, life.ended) = (Some(shutdown), Some(ended));
+            life.starts
+        };
+        self.record(&json!({ "process": "started", "start": start }));
+        let process = self.clone();
+        let serving = async move {
+            let result = process.serve(start, asked).await;
+            process.has_ended(result);
+            let _ = left.send(()); // nobody waits, unless for a drain
+        };
+        self.setup.panics.clone().watch(self.setup.node.name(), TaskKind::Vital, serving).await;
+    }
+
+    async fn serve(&self, start: u64, asked: oneshot::Receiver<Shutdown>) -> Result<(), String> {
+        let Setup { node, tracer, coverage, disk, .. } = &self.setup;
+        let mount = Arc::new(disk.mount());
+        let rt = self.runtime(&start.to_string());
+        let probe = SimProbe::new(*node, tracer.clone(), coverage.clone());
+        let services = Services { storage: mount.clone(), files: mount.clone(), probe: Arc::new(probe) };
+        let (ready, became_ready) = oneshot::channel();
+        let (node, tracer) = (*node, tracer.clone());
+        drop(madsim::task::spawn(async move {
+            if became_ready.await.is_ok() {
+                tracer.record(node, Kind::Process, r#"{"process":"ready"}"#);
+            }
+        }));
+        let served = match &self.setup.program {
+            Program::Gateway { plan, links } => {
+                issue(rt.clone(), mount, Role::Viewer, VIEWER_TOKEN).map_err(|error| error.to_string())?;
+                serve(rt, services, self.gateway_options(plan, links), ready, asked).await
+            }
+            Program::Venue { plan, commission_per_lot } => {
+                let options = self.venue_options(plan, commission_per_lot);
+                serve_venue(rt, services, options, ready, asked).await
+            }
+        };
+        served.map_err(|error| error.to_string())
+    }
+
+    /// A runtime whose randomness is a stream of its own.
+    fn runtime(&self, stream: &str) -> Rt {
+        let Setup { node, seed, clock, disk, chaos, tracer, panics, .. } = &self.setup;
+        let random = Draw::new(*seed, &format!("{} random {stream}", node.name()));
+        let runtime = SimRuntime::new(clock.clone(), random, disk.clone(), panics.clone());
+        Arc::new(runtime.with_network(chaos.clone(), *node, tracer.clone()))
+    }
+
+    fn gateway_options(&self, plan: &GatewayPlan, links: &[Link]) -> ServeOptions {
+        self.options(&gateway_config(plan, links), plan.feed_seed, plan.snapshot_interval)
+    }
+
+    fn venue_options(&self, plan: &VenuePlan, commission_per_lot: &str) -> ServeOptions {
+        self.options(&venue_config(plan, commission_per_lot), plan.feed_seed, plan.snapshot_interval)
+    }
+
+    fn options(&self, config: &str, seed: u64, snapshot_interval: u64) -> ServeOptions {
+        let config =
+            FileConfig::parse("plan.toml", config, &|_| None).expect("a plan makes a valid configuration");
+        ServeOptions {
+            bind: self.address(),
+            insecure: true,
+            seed,
+            journal: JournalOptions { snapshot_interval },
+            ..ServeOptions::from(config)
+        }
+    }
+
+    fn has_ended(&self, result: Result<(), String>) {
+        let was_asked = self.lock().shutdown.is_none();
+        let (body, refusal) = match result {
+            Ok(()) if was_asked => (json!({ "process": "drained" }), None),
+            Ok(()) => (json!({ "process": "ended" }), Some("it ended by itself".to_owned())),
+            Err(error) => (json!({ "process": "failed", "error": error }), Some(error)),
+        };
+        let seq = self.record(&body);
+        if let Some(refusal) = refusal {
+            self.lock().refused.push((seq, refusal));
+        }
+    }
+
+    /// Asks it to drain; returns when it has ended.
+    pub async fn drain(&self) {
+        let (shutdown, ended) = {
+            let mut life = self.lock();
+            (life.shutdown.take(), life.ended.take())
+        };
+        if let Some(shutdown) = shutdown {
+            let _ = shutdown.send(Shutdown::Stop); // it may have failed before
+        }
+        if let Some(ended) = ended {
+            let _ = ended.await; // nor does it answer then
+        }
+    }
+
+    /// Why it ended against the plan, and where in the trace.
+    pub fn refused(&self) -> Vec<(usize, String)> {
+        self.lock().refused.clone()
+    }
+
+    fn record(&self, body: &serde_json::Value) -> usize {
+        self.setup.tracer.record(self.setup.node, Kind::Process, &body.to_string())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leaves a token in a file, as an operator would with `lockstep token new`, unless it is there.
+fn issue(rt: Rt, files: Arc<dyn Files>, role: Role, file: &'static str) -> Result<(), TokenError> {
+    let missing = matches!(files.read(file), Ok(None));
+    if missing {
+        let token = TokenStore::open(rt, files.clone())?.issue(role, [].into(), Accounts::All)?;
+        files.write_private(file, token.as_bytes()).map_err(|source| TokenError::Io { file, source })?;
+    }
+    Ok(())
+}
+
+/// The gateway's configuration file.
+fn gateway_config(plan: &GatewayPlan, links: &[Link]) -> String {
+    let mut text = String::from("[gateway]\ninsecure = true\n\n[risk]\n");
+    let mut line = |content: String| writeln!(text, "{content}").expect("a string takes everything");
+    for (key, value) in &plan.risk {
+        line(format!("{key} = {value:?}"));
+    }
+    if let Some(Link { address, token, .. }) = links.first().filter(|_| plan.venue_feed) {
+        line(format!("\n[feed]\nsource = \"venue:{address}\"\ntoken = {token:?}"));
+    }
+    line(paper_account(PAPER, plan.deposit, &plan.commission_per_lot));
+    for Link { plan, address, token } in links {
+        for account in &plan.accounts {
+            let (id, login) = (&account.id, &account.login);
+            line(format!("\n[[accounts]]\nid = {id:?}\nconnector = \"venue\"\naddress = {address:?}"));
+            line(format!("login = {login:?}\ntoken = {token:?}"));
+        }
+    }
+    text
+}
+
+/// A venue's configuration file.
+fn venue_config(plan: &VenuePlan, commission_per_lot: &str) -> String {
+    plan.accounts.iter().map(|a| paper_account(&a.login, a.deposit, commission_per_lot)).collect()
+}
+
+fn paper_account(id: &str, deposit: u64, commission_per_lot: &str) -> String {
+    format!(
+        "\n[[accounts]]\nid = {id:?}\ndeposit = \"{deposit}\"\ncommission_per_lot = {commission_per_lot:?}\n"
+    )
+}
