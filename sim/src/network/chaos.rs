@@ -85,6 +85,7 @@ impl Chaos {
             ended: false,
             arrival: Arc::default(),
             asleep: false,
+            unflushed: false,
             read_hold: None,
             write_hold: None,
             read: 0,
@@ -117,6 +118,8 @@ pub struct ChaosStream<S> {
     arrival: Arc<LatestWaker>,
     /// Nothing had arrived when the network was asked, and it has not called since.
     asleep: bool,
+    /// Bytes wait for a flush.
+    unflushed: bool,
     read_hold: Option<Pin<Box<OneTimer>>>,
     write_hold: Option<Pin<Box<OneTimer>>>,
     /// Bytes that were handed out, and that were taken.
@@ -306,6 +309,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ChaosStream<S> {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         if this.is_calm() {
+            this.unflushed = true;
             return Pin::new(&mut this.inner).poll_write(context, bytes);
         }
         match &mut this.write_hold {
@@ -327,6 +331,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ChaosStream<S> {
         let piece = this.piece(bytes.len()).max(1).min(bytes.len());
         let count = ready!(Pin::new(&mut this.inner).poll_write(context, &bytes[..piece]))?;
         this.written += count as u64;
+        this.unflushed = true;
         let cut = this.reset_after.is_some_and(|after| this.read + this.written >= after);
         if count < bytes.len() && (cut || this.draw.chance(ALONE_PERMILLE)) {
             // the piece travels alone; should it be the last, it still arrives
@@ -339,7 +344,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ChaosStream<S> {
         if self.broken == Some(Broken::Reset) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        Pin::new(&mut self.inner).poll_flush(context)
+        if !self.unflushed {
+            return Poll::Ready(Ok(())); // madsim's would send an empty piece, which wakes the peer
+        }
+        ready!(Pin::new(&mut self.inner).poll_flush(context))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -187,6 +187,45 @@ fn a_calm_stream_is_a_plain_one_and_still_owes_what_it_held() {
     assert_eq!((outcome.bytes, outcome.error), (bytes(100), None));
 }
 
+/// Counts flushes.
+struct Counting(DuplexStream, usize);
+
+impl AsyncWrite for Counting {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1 += 1;
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[test]
+fn a_flush_of_nothing_sends_nothing() {
+    world(ChaosPlan::default(), 1, |near, _far, chaos| async move {
+        let mut stream = chaos.stream(Counting(near.inner, 0));
+        for _ in 0..3 {
+            stream.flush().await.expect("nothing to send");
+        }
+        assert_eq!(stream.inner.1, 0);
+        stream.write_all(b"x").await.expect("room");
+        for _ in 0..3 {
+            stream.flush().await.expect("open");
+        }
+        assert_eq!(stream.inner.1, 1);
+        Outcome::default()
+    });
+}
+
 #[test]
 fn dt01_equal_seeds_make_equal_streams() {
     let plan = ChaosPlan {
