@@ -19,21 +19,28 @@ const TIMED_OUT: &str = "timeout_was_executed";
 pub fn marks(plan: &Plan, history: &History) -> Vec<&'static str> {
     let mut marks = Vec::new();
     let mut accounts: BTreeMap<&str, Account<'_>> = BTreeMap::new();
-    let mut timed_out: BTreeSet<&str> = BTreeSet::new();
+    // the account of each order request, by the command's name
+    let mut placed: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut timed_out: BTreeSet<(&str, &str)> = BTreeSet::new();
     for step in &history.gateway.steps {
+        let command = &step.input["command"];
+        placed.extend(command["id"].as_str().zip(command["body"]["place"]["account"].as_str()));
         for reply in step.replies.iter().filter(|reply| reply["result"]["Err"]["code"] == "TIMEOUT") {
-            timed_out.extend(reply["result"]["Err"]["details"]["orderId"].as_str());
+            let account = reply["command"].as_str().and_then(|command| placed.get(command).copied());
+            timed_out.extend(account.zip(reply["result"]["Err"]["details"]["orderId"].as_str()));
         }
         for (name, payload) in &step.events {
             let order = if name == "event.order.updated" { &payload["order"] } else { payload };
-            let Some(account) = order["accountId"].as_str() else { continue };
-            let account = accounts.entry(account).or_default();
+            let Some(id) = order["accountId"].as_str() else { continue };
+            let account = accounts.entry(id).or_default();
             match name.as_str() {
                 "event.account.status" => marks.extend(account.link_changed(step, payload)),
                 "event.order.updated" => account.order_changed(order),
                 "event.trade.executed" => {
-                    let id = order["orderId"].as_str();
-                    marks.extend(id.filter(|id| timed_out.contains(id)).map(|_| TIMED_OUT));
+                    let order_id = order["orderId"].as_str().unwrap_or_default();
+                    if timed_out.contains(&(id, order_id)) {
+                        marks.push(TIMED_OUT);
+                    }
                     account.fills.insert(money(order));
                 }
                 _ => {}

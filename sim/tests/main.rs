@@ -68,11 +68,61 @@ fn dt01_gateway_crash() {
 }
 
 #[test]
+fn dt01_venue_disconnect() {
+    dt01("venue_disconnect");
+}
+
+#[test]
+fn dt01_venue_crash() {
+    dt01("venue_crash");
+}
+
+#[test]
+fn dt01_lost_ack() {
+    dt01("lost_ack");
+}
+
+#[test]
+fn dt01_duplicate_and_reordered() {
+    dt01("duplicate_and_reordered");
+}
+
+#[test]
+fn dt01_working_orders_at_reconnect() {
+    dt01("working_orders_at_reconnect");
+}
+
+#[test]
+fn dt01_fills_while_away() {
+    dt01("fills_while_away");
+}
+
+#[test]
+fn dt01_timeout_was_executed() {
+    dt01("timeout_was_executed");
+}
+
+#[test]
 fn crashes_strike_inside_commits_and_lose_nothing() {
     let marks: Vec<String> =
         plans("gateway_crash").iter().flat_map(|plan| ends_well(plan).counts.marks.into_keys()).collect();
     for mark in ["gateway_crashed", "crashed_inside_commit", "client_reconnected", "request_repeated"] {
         assert!(marks.iter().any(|m| m == mark), "{mark} is missing among {marks:?}");
+    }
+}
+
+/// Each incident that real systems had comes about, and comes out well.
+#[test]
+fn incidents_of_real_systems_come_about() {
+    for (scenario, mark) in [
+        ("working_orders_at_reconnect", "order_rested_across_reconnect"),
+        ("fills_while_away", "fill_while_away_booked"),
+        ("timeout_was_executed", "timeout_was_executed"),
+    ] {
+        let scenario =
+            &scenario::select(&scenario::folder(None), scenario).expect("it is in the repository")[0];
+        let reached = (0..40).any(|seed| ends_well(&plan(seed, scenario)).counts.marks.contains_key(mark));
+        assert!(reached, "{}: {mark} never came about", scenario.name);
     }
 }
 

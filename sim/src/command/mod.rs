@@ -36,7 +36,7 @@ impl CommandError {
 /// `list`: name and purpose of each scenario.
 pub fn list(folder: &Path) -> Result<u8, CommandError> {
     for scenario in scenario::all(folder)? {
-        println!("{:<18} {}", scenario.name, scenario.why);
+        println!("{:<28} {}", scenario.name, scenario.why);
     }
     Ok(0)
 }

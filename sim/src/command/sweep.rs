@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Failures that are printed in full; all are counted and in the JSON.
-const PRINTED: usize = 40;
+const PRINTED: usize = 5;
 
 /// Arguments of `sweep`.
 #[derive(Debug, clap::Args)]
@@ -105,9 +105,9 @@ impl Totals {
     }
 
     fn print_marks(&self) {
-        println!("{:<18} {:<28} {:>8} {:>10}", "scenario", "mark", "worlds", "times");
+        println!("{:<28} {:<30} {:>8} {:>10}", "scenario", "mark", "worlds", "times");
         for ((scenario, mark), (worlds, times)) in &self.marks {
-            println!("{scenario:<18} {mark:<28} {worlds:>8} {times:>10}");
+            println!("{scenario:<28} {mark:<30} {worlds:>8} {times:>10}");
         }
     }
 

@@ -93,3 +93,5 @@ fn is_of_venue(order: &Value) -> bool {
 
 #[cfg(test)]
 mod doctored;
+#[cfg(test)]
+mod doctored_venue;

@@ -95,7 +95,15 @@ impl Side {
             Self { balance: parse(&account.deposit.to_string()).unwrap_or_default(), ..Self::default() };
         // The venue's names of its positions, and the gateway's numbers.
         let mut names: BTreeMap<String, String> = BTreeMap::new();
-        for event in truth.events.iter().filter(|event| event.number <= last || follows(event, last)) {
+        let mut begun = (0, 0); // the step, and the number of its first event
+        for event in &truth.events {
+            if event.step.offset != begun.0 {
+                begun = (event.step.offset, event.number);
+            }
+            let belongs = begun.1 <= last && !is_report(event);
+            if event.number > last && !belongs {
+                continue;
+            }
             let number = |order: &Value| {
                 let name = order["clientOrderId"].as_str()?;
                 Some(name.rsplit_once(".o")?.1.to_owned())
@@ -158,12 +166,11 @@ struct Comparison<'a> {
     end: usize,
 }
 
-/// Whether the event belongs to the report of this number: it is of the same step, and no report itself.
-fn follows(event: &LogEvent<'_>, report: u64) -> bool {
-    let first = event.step.events.len() as u64; // how far back its step reaches at most
-    let of_step = report < event.number && event.number - report < first;
-    let told = matches!(event.payload["order"]["status"].as_str(), Some("accepted" | "canceled" | "expired"));
-    of_step && !told && !matches!(event.name, "event.trade.executed" | "event.trade.modified")
+/// Whether the venue tells of the event by a report of its own. What is none belongs to those of its step.
+fn is_report(event: &LogEvent<'_>) -> bool {
+    let status = event.payload["order"]["status"].as_str();
+    matches!(event.name, "event.trade.executed" | "event.trade.modified")
+        || matches!(status, Some("accepted" | "canceled" | "expired"))
 }
 
 /// How far an order got, as far as both sides must agree.
