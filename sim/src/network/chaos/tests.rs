@@ -211,7 +211,8 @@ impl AsyncWrite for Counting {
 
 #[test]
 fn a_flush_of_nothing_sends_nothing() {
-    world(ChaosPlan::default(), 1, |near, _far, chaos| async move {
+    world(ChaosPlan::default(), 1, |near, far, chaos| async move {
+        let _open = far;
         let mut stream = chaos.stream(Counting(near.inner, 0));
         for _ in 0..3 {
             stream.flush().await.expect("nothing to send");
