@@ -169,7 +169,8 @@ impl OrderStatus {
             (S::Submitted | S::Accepted | S::Triggered | S::PartiallyFilled | S::PendingModify,
                 E::RequestCancel) => S::PendingCancel,
             (S::PendingModify | S::PendingCancel, E::KeepResting) => S::Accepted,
-            (S::Accepted | S::PendingModify, E::Modify) => S::Accepted,
+            // new terms prove that an order of unknown fate rests
+            (S::Accepted | S::PendingModify | S::Unknown, E::Modify) => S::Accepted,
             (S::PartiallyFilled, E::Modify) => S::PartiallyFilled,
             (S::PendingCancel, E::Modify) => S::PendingCancel,
 

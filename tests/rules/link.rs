@@ -22,6 +22,8 @@ use lockstep::{
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
+mod terms;
+
 const FAR: &str = "far";
 
 /// A machine with a paper account `main` and an account `far` at a venue that a test plays.

@@ -165,6 +165,7 @@ impl Comparison<'_> {
             return Err(format!("they are kept in {theirs}, the account here in {ours}"));
         }
         let balance = self.judge().money("balance", books.balance)?;
+        self.compare_terms(books)?;
         for fill in books.fills.iter().flatten() {
             if let Some(report) = self.judge().report(&LinkReport::Fill(fill.clone()))? {
                 self.take(report, Some(Mark::MissedFill));
@@ -258,7 +259,7 @@ impl Comparison<'_> {
                     let venue_order = state.venue_order.clone();
                     self.take(VenueReport::Accepted { account, order: id, venue_order }, found);
                 }
-                self.compare_terms(id, state)
+                Ok(())
             }
             _ if order.status.is_terminal() => Ok(()),
             VenueOrderStatus::Filled => {
@@ -357,7 +358,20 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    fn compare_terms(&mut self, id: OrderId, state: &OrderState) -> Result<(), String> {
+    /// Terms come first: what is filled is filled under them, and an order that has ended had them, too.
+    fn compare_terms(&mut self, books: &VenueSnapshot) -> Result<(), String> {
+        let taken_there =
+            |s: &&OrderState| !matches!(s.status, VenueOrderStatus::Unknown | VenueOrderStatus::Rejected);
+        for state in books.orders.iter().filter(taken_there) {
+            let known = OrderId::parse(&state.order).ok();
+            if let Some(id) = known.filter(|id| self.account.open_orders.contains(id)) {
+                self.compare_terms_of(id, state)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_terms_of(&mut self, id: OrderId, state: &OrderState) -> Result<(), String> {
         let Some(volume) = state.volume else { return Ok(()) };
         let report =
             LinkReport::Modified { order: id.to_string(), volume, price: state.price, levels: state.levels };
@@ -369,9 +383,15 @@ impl Comparison<'_> {
             && (terms.price.is_none() || terms.price == order.price)
             && same(order.stop_loss, terms.stop_loss)
             && same(order.take_profit, terms.take_profit);
-        if !as_ours {
-            self.take(VenueReport::Modified(terms), None);
+        if as_ours {
+            return Ok(());
         }
+        if matches!(order.status, OrderStatus::Unknown | OrderStatus::Submitted) {
+            let (account, venue_order) = (order.account.clone(), state.venue_order.clone());
+            let found = (order.status == OrderStatus::Unknown).then_some(Mark::UnknownFound);
+            self.take(VenueReport::Accepted { account, order: id, venue_order }, found);
+        }
+        self.take(VenueReport::Modified(terms), None);
         Ok(())
     }
 

@@ -1,0 +1,147 @@
+//! New terms of working orders, when the link breaks before the venue's word of them came.
+
+use super::*;
+use lockstep::domain::message::{LevelChange, ModifyTrade, OrderKey, OrderView, TradeTarget};
+
+/// An order of 0.10 at 59000 of which 0.20 at 58000 was asked for.
+fn changing(far: &mut Far) -> OrderId {
+    let order = far.resting();
+    let change = ModifyTrade {
+        account: account_id(FAR),
+        target: TradeTarget::Order(order),
+        price: Some(dec("58000.00")),
+        volume: Some(dec("0.20")),
+        stop_loss: LevelChange::Keep,
+        take_profit: LevelChange::Keep,
+        expected_version: None,
+    };
+    assert_eq!(far.send(CommandBody::Modify(change)), None, "it waits for the venue");
+    order
+}
+
+fn view(far: &Far, id: OrderId) -> OrderView {
+    match far.rig.machine.query_at(far.rig.now, &Query::Order(account_id(FAR), OrderKey::Order(id))) {
+        Ok(Answer::Order(detail)) => detail.order,
+        other => panic!("not an order: {other:?}"),
+    }
+}
+
+fn assert_has_new_terms(far: &Far, order: OrderId, status: OrderStatus, case: &str) {
+    assert_eq!(far.status(), LinkStatus::Connected, "{case}: {}", far.last_error());
+    let order = view(far, order);
+    let terms = (order.status, order.price, order.volume);
+    assert_eq!(terms, (status, Some(dec("58000.00")), dec("0.20")), "{case}");
+}
+
+fn modified(order: OrderId) -> LinkReport {
+    LinkReport::Modified {
+        order: order.to_string(),
+        volume: dec("0.20"),
+        price: Some(dec("58000.00")),
+        levels: Levels::default(),
+    }
+}
+
+/// What the venue's books say of the order under its new terms.
+fn changed(order: OrderId, status: VenueOrderStatus, filled: &str) -> OrderState {
+    let (volume, price) = (Some(dec("0.20")), Some(dec("58000.00")));
+    let avg_price = (filled != "0").then(|| dec("58000.00"));
+    OrderState { volume, price, avg_price, ..state(order, status, filled) }
+}
+
+fn fill_at_new_terms(order: OrderId, volume: &str) -> LinkFill {
+    LinkFill { price: dec("58000.00"), ..fill(order, "x1", volume) }
+}
+
+fn held_at_new_terms(order: OrderId, volume: &str) -> PositionState {
+    PositionState { open_price: dec("58000.00"), ..held(order, volume) }
+}
+
+/// What happened next at the venue: its report, its books and how the order stands then.
+type Next = (&'static str, Option<LinkReport>, OrderState, Vec<PositionState>, OrderStatus);
+
+fn whatever_came_next(order: OrderId) -> [Next; 5] {
+    use VenueOrderStatus as Venue;
+    let name = || order.to_string();
+    let canceled = LinkReport::Canceled { order: name(), reason: None };
+    let part = LinkReport::Fill(fill_at_new_terms(order, "0.15"));
+    let whole = LinkReport::Fill(fill_at_new_terms(order, "0.20"));
+    [
+        ("rests", None, changed(order, Venue::Working, "0"), vec![], OrderStatus::Accepted),
+        ("canceled", Some(canceled), changed(order, Venue::Canceled, "0"), vec![], OrderStatus::Canceled),
+        (
+            "expired",
+            Some(LinkReport::Expired { order: name() }),
+            changed(order, Venue::Expired, "0"),
+            vec![],
+            OrderStatus::Expired,
+        ),
+        (
+            "filled in part",
+            Some(part),
+            changed(order, Venue::Working, "0.15"),
+            vec![held_at_new_terms(order, "0.15")],
+            OrderStatus::PartiallyFilled,
+        ),
+        (
+            "filled",
+            Some(whole),
+            changed(order, Venue::Filled, "0.20"),
+            vec![held_at_new_terms(order, "0.20")],
+            OrderStatus::Filled,
+        ),
+    ]
+}
+
+#[test]
+fn lv03_terms_that_the_venue_took_before_the_cut_hold_by_its_reports() {
+    for cancel in [false, true] {
+        for next in 0..5 {
+            let mut far = Far::up();
+            let order = changing(&mut far);
+            if cancel {
+                let target = CancelTarget::Order(order);
+                far.send(CommandBody::Cancel(CancelOrders { account: account_id(FAR), target }));
+            }
+            far.cut();
+            assert_eq!(far.order(order), OrderStatus::Unknown);
+            far.connect();
+            let (case, report, state, positions, status) = whatever_came_next(order)[next].clone();
+            let mut marks = far.report(modified(order)).marks;
+            if let Some(report) = report {
+                marks.extend(far.report(report).marks);
+            }
+            let balance = if positions.is_empty() { "10000" } else { "9999.30" };
+            marks.extend(far.books(balance, vec![state], positions).marks);
+            assert!(!marks.contains(&Mark::IllegalTransition), "{case}: {marks:?}");
+            assert_has_new_terms(&far, order, status, case);
+        }
+    }
+}
+
+#[test]
+fn lv03_terms_that_the_venue_took_before_the_cut_hold_by_its_books_alone() {
+    for listed in [false, true] {
+        for next in 0..5 {
+            let mut far = Far::up();
+            far.capabilities.resend = false;
+            far.cut();
+            far.connect();
+            far.books("10000", vec![], vec![]);
+            let order = changing(&mut far);
+            far.cut();
+            far.connect();
+            let (case, report, state, positions, status) = whatever_came_next(order)[next].clone();
+            let fills = match report {
+                Some(LinkReport::Fill(fill)) if listed => Some(vec![fill]),
+                _ => None,
+            };
+            let balance = dec(if positions.is_empty() { "10000" } else { "9999.30" });
+            let (seq, currency, orders) = (far.seq + 2, "USD".to_owned(), vec![state]);
+            let books = VenueSnapshot { seq, balance, currency, orders, positions, fills };
+            let marks = far.news(LinkEvent::Snapshot(Box::new(books))).marks;
+            assert!(!marks.contains(&Mark::IllegalTransition), "{case}: {marks:?}");
+            assert_has_new_terms(&far, order, status, case);
+        }
+    }
+}
