@@ -164,17 +164,47 @@ fn is_paper(account: &str) -> bool {
 pub enum Action {
     Place(Place),
     Preview(Place),
-    Cancel { pick: u64 },
+    Cancel {
+        pick: u64,
+    },
     CancelAll,
-    Close { pick: u64, half: bool },
-    CloseSymbol { symbol: String },
-    Stop { global: bool, actions: Vec<String> },
-    Resume { global: bool, by_stop: bool },
+    /// New terms of a resting order: a price as of a limit order that is placed now, and perhaps another
+    /// volume.
+    Modify {
+        pick: u64,
+        limit: i64,
+        volume: Option<u64>,
+    },
+    /// New protective levels of a position, as an order would ask for them now; `None` takes one away.
+    Protect {
+        pick: u64,
+        stop_loss: Option<i64>,
+        take_profit: Option<i64>,
+    },
+    Close {
+        pick: u64,
+        half: bool,
+    },
+    CloseSymbol {
+        symbol: String,
+    },
+    Stop {
+        global: bool,
+        actions: Vec<String>,
+    },
+    Resume {
+        global: bool,
+        by_stop: bool,
+    },
     Account,
-    Order { pick: u64 },
+    Order {
+        pick: u64,
+    },
     RiskStatus,
     Status,
-    Candles { symbol: String },
+    Candles {
+        symbol: String,
+    },
     Ping,
 }
 
@@ -407,6 +437,8 @@ fn action(mix: &Mix, symbols: &[String], draw: &mut Draw) -> Option<Action> {
         mix.status,
         mix.candles,
         mix.ping,
+        mix.modify,
+        mix.protect,
     ];
     let symbol = |draw: &mut Draw| draw.pick(symbols).expect("a topology has symbols").clone();
     Some(match draw.weighted(&weights)? {
@@ -426,7 +458,17 @@ fn action(mix: &Mix, symbols: &[String], draw: &mut Draw) -> Option<Action> {
         10 => Action::RiskStatus,
         11 => Action::Status,
         12 => Action::Candles { symbol: symbol(draw) },
-        _ => Action::Ping,
+        13 => Action::Ping,
+        14 => Action::Modify {
+            pick: draw.number(),
+            limit: draw.within(0..=60) as i64 - 10,
+            volume: draw.chance(400).then(|| draw.within(1..=30)),
+        },
+        _ => Action::Protect {
+            pick: draw.number(),
+            stop_loss: draw.chance(700).then(|| draw.within(5..=60) as i64),
+            take_profit: draw.chance(600).then(|| draw.within(2..=40) as i64),
+        },
     })
 }
 

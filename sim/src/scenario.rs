@@ -98,6 +98,8 @@ pub struct Mix {
     pub limit: u64,
     pub cancel: u64,
     pub cancel_all: u64,
+    pub modify: u64,
+    pub protect: u64,
     pub close: u64,
     pub close_symbol: u64,
     pub preview: u64,

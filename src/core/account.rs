@@ -33,6 +33,13 @@ pub(crate) struct OrderRecord {
     pub resolved: bool,
 }
 
+/// New terms that a venue did not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TermsKept {
+    pub at: UnixNanos,
+    pub reason: String,
+}
+
 /// The day that daily limits look at (RK04).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Day {
@@ -66,9 +73,9 @@ pub(crate) struct Account {
     pub loss_latch: Option<LossLatch>,
     #[serde(default)]
     pub session: Session,
-    /// Why the venue refused new terms, until whoever asked for them is answered.
+    /// New terms that did not come about, for a day, by the intent that asked for them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub modify_refused: BTreeMap<IntentId, String>,
+    pub terms_kept: BTreeMap<IntentId, TermsKept>,
     #[serde(default)]
     pub trade_rate: RateLimit,
     pub last_fill: u64,
@@ -94,7 +101,7 @@ impl Account {
             day: Day::default(),
             loss_latch: None,
             session: Session::default(),
-            modify_refused: BTreeMap::new(),
+            terms_kept: BTreeMap::new(),
             trade_rate: RateLimit::default(),
             last_fill: 0,
             last_order: 0,
@@ -260,6 +267,7 @@ impl Account {
 
     /// Forgets orders that ended before `until`; their ids live on in the node's index.
     pub(crate) fn prune(&mut self, until: UnixNanos) {
+        self.terms_kept.retain(|_, kept| kept.at >= until);
         let open = &self.open_orders;
         let gone: Vec<OrderId> = self
             .orders

@@ -2,11 +2,11 @@
 
 use super::account::Account;
 use super::engine::Engine;
-use super::execution::NOT_SENT;
+use super::execution::{ENDED_BEFORE, NOT_SENT};
 use crate::domain::account::LinkStatus;
 use crate::domain::id::{AccountId, CommandId, IntentId, OrderId, PositionId, StopId};
 use crate::domain::message::{
-    AccountReply, CancelReply, CloseReply, Command, CommandBody, ErrorCode, FillView, ModifyReply,
+    AccountReply, CancelReply, CloseReply, Command, ErrorCode, FillView, ModifyReply,
     OrderUpdated, OrderView, Outcome, OutcomeKind, OutcomeState, Outputs, PlaceReply, PositionUpdated,
     Refusal, Reply, ReplyBody, StopReply, TradeTarget,
 };
@@ -86,7 +86,7 @@ impl Engine {
         }
         for waiting in std::mem::take(&mut self.awaiting) {
             match self.outcome(&waiting, false) {
-                Some(result) => self.end_waiting(waiting, result, out),
+                Some(result) => self.answer(waiting.command, result, out),
                 None => self.awaiting.push(waiting),
             }
         }
@@ -118,36 +118,22 @@ impl Engine {
     pub(super) fn answer_now(&mut self, command: CommandId, out: &mut Outputs) {
         let Some(place) = self.awaiting.iter().position(|waiting| waiting.command == command) else { return };
         let waiting = self.awaiting.remove(place);
-        let result = self.outcome(&waiting, true).unwrap_or_else(|| Err(timed_out(&waiting.what)));
-        self.end_waiting(waiting, result, out);
+        let result = self.outcome(&waiting, true).unwrap_or_else(|| {
+            self.idempotency.leave_open(&waiting);
+            Err(timed_out(&waiting.what))
+        });
+        self.answer(command, result, out);
     }
 
-    fn end_waiting(&mut self, waiting: Awaiting, result: Result<ReplyBody, Refusal>, out: &mut Outputs) {
-        if let Pending::Modify { account, intent: Some(intent), .. } = waiting.what {
-            self.accounts[account].modify_refused.remove(&intent);
+    /// Answers a key that was answered `TIMEOUT`: what became of it since, for good if it has come to
+    /// its end.
+    pub(super) fn answer_timed_out(&mut self, repeated: &Command, waiting: &Awaiting, out: &mut Outputs) {
+        let result = self.outcome(waiting, true);
+        if let Some(result) = &result {
+            self.idempotency.close(repeated, result);
         }
-        self.answer(waiting.command, result, out);
-    }
-
-    /// The answer to a key that was answered `TIMEOUT` is the order's present state.
-    pub(super) fn present_state(
-        &self,
-        command: &Command,
-        answer: Result<ReplyBody, Refusal>,
-    ) -> Result<ReplyBody, Refusal> {
-        let Err(refusal) = &answer else { return answer };
-        let named = refusal.details.get("orderId").and_then(|id| id.as_str());
-        let order = named.and_then(|id| OrderId::parse(id).ok());
-        let (ErrorCode::Timeout, Some(order), CommandBody::Place(place)) =
-            (refusal.code, order, &command.body)
-        else {
-            return answer;
-        };
-        let Some(&index) = self.index.get(&place.account) else { return answer };
-        if !self.accounts[index].orders.contains_key(&order) {
-            return answer;
-        }
-        self.place_outcome(index, order, command.id.0).unwrap_or(answer)
+        let result = result.unwrap_or_else(|| Err(timed_out(&waiting.what)));
+        out.replies.push(Reply { command: repeated.id, result });
     }
 
     /// Gives the final answer, to the command and to those that joined it.
@@ -249,12 +235,8 @@ impl Engine {
         journal_offset: u64,
     ) -> Option<Result<ReplyBody, Refusal>> {
         let setup = self.setup();
-        let refused = intent.and_then(|intent| account.modify_refused.get(&intent));
-        if let Some(reason) = refused {
-            let message = format!("the venue keeps the terms as they are: {reason}");
-            let refusal = Refusal::new(ErrorCode::ConnectorError, "VENUE_REJECTED", message);
-            let refusal = refusal.with("venueReason", reason.as_str()).with("outcome", "not_started");
-            return Some(Err(refusal));
+        if let Some(kept) = intent.and_then(|intent| account.terms_kept.get(&intent)) {
+            return Some(Err(terms_kept(target, &kept.reason)));
         }
         let waits = |by: Option<IntentId>| intent.is_some() && by == intent;
         let reply = match target {
@@ -272,10 +254,7 @@ impl Engine {
                     let position = account.position_view(position, &setup, &self.market);
                     ModifyReply::Position { position, journal_offset }
                 }
-                None => {
-                    let message = format!("position {id} was closed meanwhile");
-                    return Some(Err(Refusal::new(ErrorCode::Conflict, "POSITION_CLOSED", message)));
-                }
+                None => return Some(Err(terms_kept(target, ENDED_BEFORE))),
             },
         };
         Some(Ok(ReplyBody::Modify(Box::new(reply))))
@@ -288,7 +267,7 @@ impl Engine {
         journal_offset: u64,
     ) -> Option<Result<ReplyBody, Refusal>> {
         let setup = self.setup();
-        let record = &self.accounts[index].orders[&id];
+        let record = self.accounts[index].orders.get(&id)?;
         let order = &record.order;
         let instrument = setup.instrument(order.instrument);
         let reason = order.reason.as_deref();
@@ -359,6 +338,25 @@ impl Engine {
             account_id: account.id().to_string(),
             state: if reduced { OutcomeState::Done } else { OutcomeState::Pending },
             reason: None,
+        }
+    }
+}
+
+/// The terms that were asked for did not come about.
+fn terms_kept(target: TradeTarget, reason: &str) -> Refusal {
+    match target {
+        _ if reason != ENDED_BEFORE => {
+            let message = format!("the venue keeps the terms as they are: {reason}");
+            let refusal = Refusal::new(ErrorCode::ConnectorError, "VENUE_REJECTED", message);
+            refusal.with("venueReason", reason).with("outcome", "not_started")
+        }
+        TradeTarget::Order(id) => {
+            let message = format!("order {id} ended before its venue took the new terms");
+            Refusal::new(ErrorCode::Conflict, "ORDER_TERMINAL", message).with("orderId", id.to_string())
+        }
+        TradeTarget::Position(id) => {
+            let message = format!("position {id} was closed before its venue took the new levels");
+            Refusal::new(ErrorCode::Conflict, "POSITION_CLOSED", message).with("positionId", id.to_string())
         }
     }
 }

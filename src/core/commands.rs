@@ -55,9 +55,12 @@ impl Engine {
             Admission::Answered(answer) => {
                 let mismatch = matches!(&*answer, Err(r) if r.reason() == "IDEMPOTENCY_MISMATCH");
                 out.marks.push(if mismatch { Mark::IdempotencyMismatch } else { Mark::IdempotentReplay });
-                let result = self.present_state(command, *answer);
-                out.replies.push(Reply { command: command.id, result });
+                out.replies.push(Reply { command: command.id, result: *answer });
                 return;
+            }
+            Admission::TimedOut(waiting) => {
+                out.marks.push(Mark::IdempotentReplay);
+                return self.answer_timed_out(command, &waiting, out);
             }
         }
         let actor = Actor {

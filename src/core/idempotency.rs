@@ -1,5 +1,6 @@
 //! Same key, same request: one effect and one final answer (GW03), across restarts.
 
+use super::answers::Awaiting;
 use crate::domain::{
     id::CommandId,
     message::{Command, ErrorCode, Refusal, ReplyBody},
@@ -15,6 +16,9 @@ struct Binding {
     bound_at: UnixNanos,
     /// `None` while the first request is in flight.
     answer: Option<Result<ReplyBody, Refusal>>,
+    /// What that answer left open: it is `TIMEOUT`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    left_open: Option<Awaiting>,
     /// Commands that repeat the one in flight.
     joined: Vec<CommandId>,
 }
@@ -27,6 +31,8 @@ pub(crate) enum Admission {
     Joined,
     /// Its answer is known.
     Answered(Box<Result<ReplyBody, Refusal>>),
+    /// It was answered `TIMEOUT`: what it waited for may have come about meanwhile.
+    TimedOut(Box<Awaiting>),
 }
 
 /// All keys of the last day.
@@ -47,16 +53,18 @@ impl Idempotency {
             None => {
                 self.in_flight.insert(command.id, scope.clone());
                 let fingerprint = promise.fingerprint.clone();
-                let binding = Binding { fingerprint, bound_at: now, answer: None, joined: Vec::new() };
+                let (answer, left_open, joined) = (None, None, Vec::new());
+                let binding = Binding { fingerprint, bound_at: now, answer, left_open, joined };
                 self.bindings.insert(scope, binding);
                 Admission::Execute
             }
             Some(bound) if bound.fingerprint != promise.fingerprint => {
                 Admission::Answered(Box::new(Err(mismatch())))
             }
-            Some(bound) => match &bound.answer {
-                Some(answer) => Admission::Answered(Box::new(answer.clone())),
-                None => {
+            Some(bound) => match (&bound.answer, &bound.left_open) {
+                (Some(_), Some(waiting)) => Admission::TimedOut(Box::new(waiting.clone())),
+                (Some(answer), None) => Admission::Answered(Box::new(answer.clone())),
+                (None, _) => {
                     bound.joined.push(command.id);
                     Admission::Joined
                 }
@@ -75,6 +83,25 @@ impl Idempotency {
             bound.answer = Some(answer.clone());
             std::mem::take(&mut bound.joined)
         })
+    }
+
+    /// Notes what a command was waiting for that is about to be answered `TIMEOUT`.
+    pub(crate) fn leave_open(&mut self, waiting: &Awaiting) {
+        let scope = self.in_flight.get(&waiting.command);
+        if let Some(bound) = scope.and_then(|scope| self.bindings.get_mut(scope)) {
+            bound.left_open = Some(waiting.clone());
+        }
+    }
+
+    /// What a repeated command had left open has come to its end: this is its answer from now on.
+    pub(crate) fn close(&mut self, repeated: &Command, answer: &Result<ReplyBody, Refusal>) {
+        let Some(promise) = &repeated.idempotency else { return };
+        let scope = scope(repeated, &promise.key);
+        if answer.as_ref().is_err_and(had_no_effect) {
+            self.bindings.remove(&scope);
+        } else if let Some(bound) = self.bindings.get_mut(&scope) {
+            (bound.answer, bound.left_open) = (Some(answer.clone()), None);
+        }
     }
 
     /// Forgets answers bound before `until`.

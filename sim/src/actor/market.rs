@@ -10,10 +10,32 @@ pub struct Known {
     quotes: BTreeMap<String, (i64, i64)>,
     /// Account and id of the orders it was told of, in that order.
     pub orders: Vec<(String, String)>,
-    /// Account and id of positions with their volume in hundredths of a lot, in the order of opening.
-    pub positions: Vec<(String, String, i64)>,
+    /// Limit orders that rest, as far as it was told.
+    pub resting: Vec<Resting>,
+    /// Open positions, in the order of opening.
+    pub positions: Vec<Open>,
     /// The newest emergency stop.
     pub stop: Option<String>,
+}
+
+/// A resting limit order.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resting {
+    pub account: String,
+    pub id: String,
+    pub symbol: String,
+    pub buy: bool,
+}
+
+/// An open position.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Open {
+    pub account: String,
+    pub id: String,
+    pub symbol: String,
+    pub buy: bool,
+    /// In hundredths of a lot.
+    pub volume: i64,
 }
 
 /// Decimals of the price; the tick is one unit of the last.
@@ -36,6 +58,7 @@ impl Known {
         match name {
             "event.feed.event" if payload["topic"] == "market.price.tick" => self.hear_tick(payload),
             "event.trade.executed" => self.hear_fill(payload),
+            "event.order.updated" => self.hear_order(&payload["order"]),
             "event.emergency_stop" => self.stop = payload["stopId"].as_str().map(str::to_owned),
             _ => {}
         }
@@ -61,20 +84,43 @@ impl Known {
 
     fn hear_fill(&mut self, fill: &Value) {
         let text = |key: &str| fill[key].as_str();
-        let (Some(account), Some(position), Some(order)) =
-            (text("accountId"), text("positionId"), text("orderId"))
+        let (Some(account), Some(position), Some(order), Some(symbol)) =
+            (text("accountId"), text("positionId"), text("orderId"), text("symbol"))
         else {
             return;
         };
         let Some(volume) = fill["volume"].as_str().and_then(|v| scaled(v, 2)) else { return };
         // A position bears the number of the order that opened it.
         let opens = position.trim_start_matches('p') == order.trim_start_matches('o');
-        match self.positions.iter_mut().find(|(of, id, _)| of == account && id == position) {
-            Some((_, _, open)) => *open += if opens { volume } else { -volume },
-            None if opens => self.positions.push((account.to_owned(), position.to_owned(), volume)),
+        match self.positions.iter_mut().find(|open| open.account == account && open.id == position) {
+            Some(open) => open.volume += if opens { volume } else { -volume },
+            None if opens => self.positions.push(Open {
+                account: account.to_owned(),
+                id: position.to_owned(),
+                symbol: symbol.to_owned(),
+                buy: text("side") == Some("buy"),
+                volume,
+            }),
             None => {}
         }
-        self.positions.retain(|(_, _, open)| *open > 0);
+        self.positions.retain(|open| open.volume > 0);
+    }
+
+    fn hear_order(&mut self, order: &Value) {
+        let text = |key: &str| order[key].as_str();
+        let (Some(account), Some(id), Some(symbol)) = (text("accountId"), text("orderId"), text("symbol"))
+        else {
+            return;
+        };
+        self.resting.retain(|known| known.account != account || known.id != id);
+        if text("type") == Some("limit") && matches!(text("status"), Some("accepted" | "partially_filled")) {
+            self.resting.push(Resting {
+                account: account.to_owned(),
+                id: id.to_owned(),
+                symbol: symbol.to_owned(),
+                buy: text("side") == Some("buy"),
+            });
+        }
     }
 
     /// Learns of an order from an answer.

@@ -15,6 +15,12 @@ pub fn build(step: &Step, known: &Known, client: &str, number: usize) -> Option<
         Action::Place(place) => ("trades.place", order(place, known, &format!("{client}-{number}"))),
         Action::Preview(place) => ("risk.preview", order(place, known, &format!("{client}-{number}"))),
         Action::Cancel { pick } => ("trades.cancel", json!({ "orderId": nth(known, account, *pick)? })),
+        Action::Modify { pick, limit, volume } => {
+            ("trades.modify", modify(known, account, *pick, *limit, *volume)?)
+        }
+        Action::Protect { pick, stop_loss, take_profit } => {
+            ("trades.modify", protect(known, account, *pick, *stop_loss, *take_profit)?)
+        }
         Action::CancelAll => ("trades.cancel", json!({ "all": true })),
         Action::Close { pick, half } => ("trades.closePosition", close(known, account, *pick, *half)?),
         Action::CloseSymbol { symbol } => ("trades.closePosition", json!({ "symbol": symbol })),
@@ -48,7 +54,12 @@ pub fn build(step: &Step, known: &Known, client: &str, number: usize) -> Option<
     }
     let keyed = matches!(
         method,
-        "trades.place" | "trades.cancel" | "trades.closePosition" | "risk.emergencyStop" | "risk.resume"
+        "trades.place"
+            | "trades.modify"
+            | "trades.cancel"
+            | "trades.closePosition"
+            | "risk.emergencyStop"
+            | "risk.resume"
     );
     let key = keyed.then(|| format!("{client}-key-{number}"));
     if let Some(key) = &key {
@@ -71,14 +82,81 @@ fn nth<'a>(known: &'a Known, account: &str, pick: u64) -> Option<&'a String> {
 }
 
 fn close(known: &Known, account: &str, pick: u64, half: bool) -> Option<Value> {
-    let open: Vec<_> = known.positions.iter().filter(|(of, ..)| of == account).collect();
-    let last = open.len().checked_sub(1)?;
-    let (_, position, volume) = open[(pick % (last as u64 + 1)) as usize];
-    let mut params = json!({ "positionId": position });
-    if half && *volume > 1 {
-        params["volume"] = json!(decimal(volume / 2, 2));
+    let open = one_of(known.positions.iter().filter(|open| open.account == account), pick)?;
+    let mut params = json!({ "positionId": open.id });
+    if half && open.volume > 1 {
+        params["volume"] = json!(decimal(open.volume / 2, 2));
     }
     Some(params)
+}
+
+fn one_of<T>(items: impl Iterator<Item = T>, pick: u64) -> Option<T> {
+    let mut items: Vec<T> = items.collect();
+    let last = items.len().checked_sub(1)?;
+    Some(items.swap_remove((pick % (last as u64 + 1)) as usize))
+}
+
+fn modify(known: &Known, account: &str, pick: u64, limit: i64, volume: Option<u64>) -> Option<Value> {
+    let resting = one_of(known.resting.iter().filter(|order| order.account == account), pick)?;
+    let scale = Scale::of(known, &resting.symbol, resting.buy)?;
+    let mut params = json!({ "orderId": resting.id, "price": scale.price(scale.better(limit)) });
+    if let Some(volume) = volume {
+        params["volume"] = json!(lots(volume));
+    }
+    Some(params)
+}
+
+fn protect(
+    known: &Known,
+    account: &str,
+    pick: u64,
+    stop_loss: Option<i64>,
+    take_profit: Option<i64>,
+) -> Option<Value> {
+    let open = one_of(known.positions.iter().filter(|open| open.account == account), pick)?;
+    let scale = Scale::of(known, &open.symbol, open.buy)?;
+    let level = |tenths: Option<i64>| tenths.map(|tenths| scale.price(scale.exit(scale.entry, tenths)));
+    Some(json!({
+        "positionId": open.id,
+        "stopLoss": level(stop_loss.map(|tenths| -tenths)),
+        "takeProfit": level(take_profit),
+    }))
+}
+
+/// Distances on one side of the market, in spreads.
+struct Scale<'a> {
+    symbol: &'a str,
+    spread: i64,
+    direction: i64,
+    /// What an order would pay now, in ticks.
+    entry: i64,
+}
+
+impl<'a> Scale<'a> {
+    /// Of the last quote.
+    fn of(known: &Known, symbol: &'a str, buy: bool) -> Option<Self> {
+        let (bid, ask) = known.quote(symbol)?;
+        let (direction, entry) = if buy { (1, ask) } else { (-1, bid) };
+        Some(Self { symbol, spread: (ask - bid).max(10), direction, entry })
+    }
+
+    /// An entry that is better than now by so many tenths of a spread.
+    const fn better(&self, tenths: i64) -> i64 {
+        self.entry - self.direction * tenths * self.spread / 10
+    }
+
+    /// An exit that gains so many tenths of a spread upon a close at once after this entry.
+    const fn exit(&self, entry: i64, tenths: i64) -> i64 {
+        entry - self.direction * self.spread + self.direction * tenths * self.spread / 10
+    }
+
+    fn price(&self, ticks: i64) -> String {
+        decimal(ticks, digits(self.symbol))
+    }
+}
+
+fn lots(hundredths: u64) -> String {
+    decimal(i64::try_from(hundredths).expect("plans draw small volumes"), 2)
 }
 
 /// The order in prices of now; before the first quote, a plain market order.
@@ -88,26 +166,21 @@ fn order(place: &Place, known: &Known, client_order_id: &str) -> Value {
         "symbol": symbol,
         "side": if *buy { "buy" } else { "sell" },
         "type": "market",
-        "volume": decimal(i64::try_from(*volume).expect("plans draw small volumes"), 2),
+        "volume": lots(*volume),
         "clientOrderId": client_order_id,
     });
-    let Some((bid, ask)) = known.quote(symbol) else { return params };
-    let spread = (ask - bid).max(10);
-    let away = |tenths: i64| tenths * spread / 10;
-    let direction = if *buy { 1 } else { -1 };
-    let mut entry = if *buy { ask } else { bid };
-    let price = |ticks: i64| json!(decimal(ticks, digits(symbol)));
+    let Some(scale) = Scale::of(known, symbol, *buy) else { return params };
+    let mut entry = scale.entry;
     if let Some(tenths) = place.limit {
-        entry -= direction * away(tenths);
+        entry = scale.better(tenths);
         params["type"] = json!("limit");
-        params["price"] = price(entry);
+        params["price"] = json!(scale.price(entry));
     }
-    let exit = entry - direction * spread; // where it could be closed at once
     if let Some(tenths) = place.stop_loss {
-        params["stopLoss"] = price(exit - direction * away(tenths));
+        params["stopLoss"] = json!(scale.price(scale.exit(entry, -tenths)));
     }
     if let Some(tenths) = place.take_profit {
-        params["takeProfit"] = price(exit + direction * away(tenths));
+        params["takeProfit"] = json!(scale.price(scale.exit(entry, tenths)));
     }
     params
 }

@@ -202,7 +202,11 @@ fn acts(step: &Step) -> bool {
     let changes = |name: &str| {
         matches!(
             name,
-            "event.trade.executed" | "event.trade.canceled" | "event.trade.closed" | "event.emergency_stop"
+            "event.trade.executed"
+                | "event.trade.modified"
+                | "event.trade.canceled"
+                | "event.trade.closed"
+                | "event.emergency_stop"
         )
     };
     step.events.iter().any(|(name, payload)| changes(name) && !is_of_venue(payload))

@@ -35,9 +35,20 @@ fn status(status: &str) -> (String, Value) {
 }
 
 fn order(account: &str, client_order: &str, id: &str, status: &str) -> (String, Value) {
-    let order =
-        json!({ "accountId": account, "clientOrderId": client_order, "orderId": id, "status": status });
+    let order = json!({ "accountId": account, "clientOrderId": client_order, "orderId": id, "status": status,
+            "volume": "0.1", "price": "59000" });
     ("event.order.updated".to_owned(), json!({ "order": order }))
+}
+
+fn modified(account: &str, client_order: &str, id: &str, price: &str) -> (String, Value) {
+    let mut order = order(account, client_order, id, "accepted").1;
+    order["order"]["price"] = json!(price);
+    ("event.trade.modified".to_owned(), order)
+}
+
+fn protected(account: &str, stop_loss: &str) -> (String, Value) {
+    let position = json!({ "accountId": account, "positionId": "p1", "stopLoss": stop_loss });
+    ("event.trade.modified".to_owned(), json!({ "position": position }))
 }
 
 fn intent() -> (String, Value) {
@@ -125,7 +136,7 @@ fn lv07_venue_sees_an_order_that_was_sent_twice() {
 #[test]
 fn lv01_lv02_lv03_orders_sees_where_the_two_sides_differ() {
     type Doctor = fn(&mut History);
-    let cases: [(&str, &str, Doctor); 9] = [
+    let cases: [(&str, &str, Doctor); 12] = [
         ("a fill that is not booked", "LV01", |h| drop(h.gateway.steps[5].events.remove(0))),
         ("a fill that is booked at another price", "LV01", |h| {
             h.gateway.steps[5].events[0].1["price"] = json!("60001");
@@ -148,6 +159,16 @@ fn lv01_lv02_lv03_orders_sees_where_the_two_sides_differ() {
         ("an executed order that ended here as rejected", "LV03", |h| {
             h.gateway.steps[6].events.push(order("link-1", "operator-3", "o3", "rejected"));
             h.venues[0].steps.push(step(4, json!("wake"), vec![order("main-1", "e.o3", "o3", "filled")]));
+        }),
+        ("terms that were never taken over", "LV03", |h| {
+            h.venues[0].steps.push(step(4, json!("wake"), vec![modified("main-1", "e.o2", "o2", "58000")]));
+            h.gateway.steps.push(step(8, report(4, 3), vec![]));
+        }),
+        ("other terms than the venue's", "LV03", |h| {
+            h.gateway.steps[6].events.push(modified("link-1", "operator-2", "o2", "58000"));
+        }),
+        ("a protective level that the venue does not have", "LV03", |h| {
+            h.gateway.steps[6].events.push(protected("link-1", "50000"));
         }),
         ("money that the venue does not have", "AC01", |h| {
             h.gateway.steps[2].ledger = vec![posting("deposit", "10001", "10001")];
@@ -175,6 +196,19 @@ fn orders_compares_as_of_the_last_report_that_was_taken_in() {
         h.venues[0].steps.push(step(4, json!("wake"), events));
     });
     assert_eq!(filled, []);
+    let changed = found(|h| {
+        let terms = modified("main-1", "e.o2", "o2", "58000");
+        h.venues[0].steps.push(step(4, json!("wake"), vec![terms, protected("main-1", "50000")]));
+    });
+    assert_eq!(changed, []);
+    let taken = found(|h| {
+        let at_venue = vec![modified("main-1", "e.o2", "o2", "58000"), protected("main-1", "50000")];
+        h.venues[0].steps.push(step(4, json!("wake"), at_venue));
+        let here = |account| modified(account, "operator-2", "o2", "58000");
+        h.gateway.steps.push(step(8, report(4, 3), vec![here("link-1")]));
+        h.gateway.steps.push(step(9, report(5, 4), vec![protected("link-1", "50000")]));
+    });
+    assert_eq!(taken, []);
     // a report behind a gap is not taken in, nor is one without a session
     for doctor in [(|h| h.gateway.steps[6].input = report(3, 2)) as fn(&mut History), |h| {
         h.gateway.steps[5].events.push(status("disconnected"))

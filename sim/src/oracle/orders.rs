@@ -62,6 +62,8 @@ struct Side {
     orders: BTreeMap<String, Order>,
     /// Volume, by the number of the order that opened it; short is negative.
     positions: BTreeMap<String, i128>,
+    /// Of positions, by the same number.
+    levels: BTreeMap<String, Levels>,
     balance: i128,
 }
 
@@ -71,7 +73,12 @@ struct Order {
     filled: i128,
     /// Volume times price, over all fills.
     turnover: i128,
+    /// Volume and price that were asked for, as they were changed last.
+    terms: Option<(Option<i128>, Option<i128>)>,
 }
+
+/// Stop loss and take profit.
+type Levels = (Option<i128>, Option<i128>);
 
 impl Side {
     fn of_gateway(account: &VenueAccount, log: &Log<'_>) -> Self {
@@ -136,7 +143,22 @@ impl Side {
             {
                 if let Some(number) = number(&payload["order"]) {
                     let status = payload["order"]["status"].as_str().unwrap_or_default();
-                    self.orders.entry(number).or_default().status = status.to_owned();
+                    let order = self.orders.entry(number).or_default();
+                    // the first ones; an event of the name tells of changes
+                    order.terms.get_or_insert_with(|| terms(&payload["order"]));
+                    order.status = status.to_owned();
+                }
+            }
+            "event.trade.modified" if payload["order"]["accountId"] == account => {
+                if let Some(number) = number(&payload["order"]) {
+                    self.orders.entry(number).or_default().terms = Some(terms(&payload["order"]));
+                }
+            }
+            "event.trade.modified" | "event.position.updated"
+                if payload["position"]["accountId"] == account =>
+            {
+                if let Some(position) = position(&payload["position"]) {
+                    self.levels.insert(position, levels(&payload["position"]));
                 }
             }
             "event.trade.executed" if payload["accountId"] == account => {
@@ -156,6 +178,14 @@ impl Side {
             _ => {}
         }
     }
+}
+
+fn terms(order: &Value) -> (Option<i128>, Option<i128>) {
+    (units(&order["volume"]), units(&order["price"]))
+}
+
+fn levels(position: &Value) -> Levels {
+    (units(&position["stopLoss"]), units(&position["takeProfit"]))
 }
 
 /// The two sides of an account.
@@ -216,6 +246,13 @@ impl Comparison<'_> {
                 );
                 findings.add("LV03", self.end, message);
             }
+            if here.terms != there.terms && truth != Life::Open {
+                let message = format!(
+                    "{account}: order {number} has the terms {:?} at the venue, {:?} here (volume, price)",
+                    there.terms, here.terms
+                );
+                findings.add("LV03", self.end, message);
+            }
             if (here.filled, here.turnover) != (there.filled, there.turnover) {
                 let message = format!(
                     "{account}: of order {number} {} lots for {} are filled at the venue, {} for {} here",
@@ -253,6 +290,17 @@ impl Comparison<'_> {
             let message =
                 format!("{account}: positions {there:?} at the venue, {here:?} here (in 10^-8 lots)");
             findings.add("LV02", self.end, message);
+        }
+        for position in here.keys().filter(|position| there.contains_key(*position)) {
+            let levels = |side: &Side| side.levels.get(position).copied().unwrap_or_default();
+            let (ours, theirs) = (levels(&self.gateway), levels(&self.venue));
+            if ours != theirs {
+                let account = &self.account.id;
+                let message = format!(
+                    "{account}: position {position} has the levels {theirs:?} at the venue, {ours:?} here"
+                );
+                findings.add("LV03", self.end, message);
+            }
         }
     }
 

@@ -1,12 +1,12 @@
 //! What a fill does to orders, positions and balance, and what is told of it.
 
-use super::{Desk, transition};
+use super::{Desk, ENDED_BEFORE, transition};
 use crate::core::ledger;
 use crate::domain::{
     id::{IntentId, OrderId, PositionId},
     instrument::Volume,
     ledger::EntryKind,
-    message::{FillView, Mark, TradeClosed, TradeExecuted, VenueFill},
+    message::{FillView, Mark, ModifyTarget, TradeClosed, TradeExecuted, VenueFill},
     order::{Filling, Order, OrderEvent, OrderStatus, OrderType, Origin, TimeInForce},
     position::{Fill, FillReason, Position},
     time::MILLI_NS,
@@ -52,6 +52,7 @@ impl Desk<'_> {
         self.executed(order_id, fill);
         if self.account.orders[&order_id].order.status.is_terminal() {
             self.account.open_orders.remove(&order_id);
+            self.end_terms_of(order_id);
             self.archive(order_id);
         }
     }
@@ -119,9 +120,6 @@ impl Desk<'_> {
         order.filled_tick_steps += i128::from(fill.price.0) * i128::from(fill.volume.0);
         let event = if order.filled >= order.volume { OrderEvent::FillRest } else { OrderEvent::FillPart };
         transition(order, event, self.now, self.out);
-        if order.status.is_terminal() {
-            order.modified_by = None;
-        }
         self.touched.order(self.index, id);
         record.fills.push(Fill {
             id: fill.fill,
@@ -239,8 +237,11 @@ impl Desk<'_> {
     }
 
     fn forget_if_closed(&mut self, id: PositionId) {
-        if self.account.positions.get(&id).is_some_and(|p| p.volume.is_zero()) {
-            self.account.positions.remove(&id);
+        if self.account.positions.get(&id).is_some_and(|p| p.volume.is_zero())
+            && let Some(Position { modified_by: Some(intent), venue_position: venue, .. }) =
+                self.account.positions.remove(&id)
+        {
+            self.terms_kept(&ModifyTarget::Position { id, venue }, intent, ENDED_BEFORE);
         }
     }
 }

@@ -6,7 +6,7 @@ mod fills;
 
 use super::{
     RiskApproved, Ticket,
-    account::{Account, OrderRecord},
+    account::{Account, OrderRecord, TermsKept},
     market::Market,
     touched::Touched,
 };
@@ -27,6 +27,8 @@ use crate::domain::{
 pub(crate) const NOT_SENT: &str = "NOT_SENT";
 /// Why an order ended of which the venue says that it never got it.
 pub(crate) const NOT_RECEIVED: &str = "NOT_RECEIVED";
+/// Why new terms did not come about: the order or the position ended first.
+pub(crate) const ENDED_BEFORE: &str = "ENDED_BEFORE";
 
 /// The state that execution changes, and what it reads.
 pub(crate) struct Desk<'a> {
@@ -258,8 +260,35 @@ impl Desk<'_> {
                 self.account.positions.get_mut(id).and_then(|p| p.modified_by.take())
             }
         };
-        let Some(intent_id) = intent else { return };
-        self.account.modify_refused.insert(intent_id, reason.to_owned());
+        if let Some(intent) = intent {
+            self.terms_kept(target, intent, reason);
+        }
+    }
+
+    /// New terms that were asked for did not reach the venue: the old ones hold.
+    pub(crate) fn modification_lost(&mut self, id: OrderId) {
+        let record = self.account.orders.get_mut(&id);
+        if let Some(intent) = record.and_then(|r| r.order.modified_by.take()) {
+            self.out.marks.push(Mark::ModifyRejected);
+            self.terms_kept(&ModifyTarget::Order(id), intent, NOT_RECEIVED);
+        }
+    }
+
+    /// The order has ended: terms that its venue has not answered can not come about any more.
+    fn end_terms_of(&mut self, id: OrderId) {
+        let record = self.account.orders.get_mut(&id);
+        if let Some(intent) = record.and_then(|r| r.order.modified_by.take()) {
+            self.terms_kept(&ModifyTarget::Order(id), intent, ENDED_BEFORE);
+        }
+    }
+
+    /// Tells that new terms did not come about, and keeps it for whoever asked for them.
+    fn terms_kept(&mut self, target: &ModifyTarget, intent_id: IntentId, reason: &str) {
+        self.account.terms_kept.insert(intent_id, TermsKept { at: self.now, reason: reason.to_owned() });
+        let (by, code) = match reason {
+            ENDED_BEFORE => ("gateway", "CONFLICT"),
+            _ => ("venue", "VENUE_REJECTED"),
+        };
         self.out.events.push(
             TradeRejected {
                 intent_id,
@@ -269,22 +298,13 @@ impl Desk<'_> {
                 },
                 client_order_id: None,
                 account_id: self.account.id().clone(),
-                by: "venue".to_owned(),
-                code: "VENUE_REJECTED".to_owned(),
+                by: by.to_owned(),
+                code: code.to_owned(),
                 reason: reason.to_owned(),
                 violations: Vec::new(),
             }
             .into(),
         );
-    }
-
-    /// New terms that were asked for did not reach the venue: the old ones hold.
-    pub(crate) fn modification_lost(&mut self, id: OrderId) {
-        let record = self.account.orders.get_mut(&id);
-        if let Some(intent) = record.and_then(|r| r.order.modified_by.take()) {
-            self.out.marks.push(Mark::ModifyRejected);
-            self.account.modify_refused.insert(intent, NOT_RECEIVED.to_owned());
-        }
     }
 
     /// The link broke: what was asked for and not confirmed may have happened or not (LV03).
@@ -325,7 +345,7 @@ impl Desk<'_> {
         }
         if record.order.status.is_terminal() {
             self.account.open_orders.remove(&id);
-            record.order.modified_by = None;
+            self.end_terms_of(id);
         }
         self.touched.order(self.index, id);
         true

@@ -1,12 +1,11 @@
 //! New terms of working orders, when the link breaks before the venue's word of them came.
 
 use super::*;
-use lockstep::domain::message::{LevelChange, ModifyTrade, OrderKey, OrderView, TradeTarget};
+use lockstep::domain::message::{LevelChange, ModifyReply, ModifyTrade, OrderKey, OrderView, TradeTarget};
 
-/// An order of 0.10 at 59000 of which 0.20 at 58000 was asked for.
-fn changing(far: &mut Far) -> OrderId {
-    let order = far.resting();
-    let change = ModifyTrade {
+/// 0.20 lots at 58000, for an order of 0.10 at 59000.
+fn new_terms(order: OrderId) -> CommandBody {
+    CommandBody::Modify(ModifyTrade {
         account: account_id(FAR),
         target: TradeTarget::Order(order),
         price: Some(dec("58000.00")),
@@ -14,8 +13,13 @@ fn changing(far: &mut Far) -> OrderId {
         stop_loss: LevelChange::Keep,
         take_profit: LevelChange::Keep,
         expected_version: None,
-    };
-    assert_eq!(far.send(CommandBody::Modify(change)), None, "it waits for the venue");
+    })
+}
+
+/// An order of 0.10 at 59000 of which 0.20 at 58000 was asked for.
+fn changing(far: &mut Far) -> OrderId {
+    let order = far.resting();
+    assert_eq!(far.send(new_terms(order)), None, "it waits for the venue");
     order
 }
 
@@ -143,5 +147,79 @@ fn lv03_terms_that_the_venue_took_before_the_cut_hold_by_its_books_alone() {
             assert!(!marks.contains(&Mark::IllegalTransition), "{case}: {marks:?}");
             assert_has_new_terms(&far, order, status, case);
         }
+    }
+}
+
+/// What became of terms that nobody confirmed in time, and what the key brings from then on.
+#[test]
+fn gw03_the_key_of_new_terms_that_timed_out_brings_what_became_of_them() {
+    type Fate = fn(&mut Far, OrderId);
+    let fates: [(&str, Fate, &str); 5] = [
+        ("taken", |far, order| drop(far.report(modified(order))), "Accepted 58000.00"),
+        (
+            "refused",
+            |far, order| {
+                let (order, reason) = (Some(order.to_string()), "TOO_CLOSE".to_owned());
+                far.report(LinkReport::ModifyRejected { order, position: None, reason });
+            },
+            "VENUE_REJECTED",
+        ),
+        (
+            "lost",
+            |far, order| {
+                far.cut();
+                far.connect();
+                let rests = OrderState {
+                    price: Some(dec("59000.00")),
+                    ..state(order, VenueOrderStatus::Working, "0")
+                };
+                far.books("10000", vec![rests], vec![]);
+            },
+            "VENUE_REJECTED",
+        ),
+        (
+            "ended",
+            |far, order| drop(far.report(LinkReport::Canceled { order: order.to_string(), reason: None })),
+            "ORDER_TERMINAL",
+        ),
+        (
+            "filled",
+            |far, order| {
+                far.report(LinkReport::Fill(LinkFill { price: dec("59000.00"), ..fill(order, "x1", "0.10") }));
+            },
+            "ORDER_TERMINAL",
+        ),
+    ];
+    let word = |answer: Result<ReplyBody, Refusal>| match answer {
+        Ok(ReplyBody::Modify(reply)) => match *reply {
+            ModifyReply::Order { order, .. } => {
+                format!("{:?} {}", order.status, order.price.unwrap_or_default())
+            }
+            other => panic!("not an order: {other:?}"),
+        },
+        Ok(other) => panic!("not the reply to a modify: {other:?}"),
+        Err(refusal) => refusal.reason().to_owned(),
+    };
+    for (case, fate, expected) in fates {
+        let mut far = Far::up();
+        let order = far.resting();
+        let key = Some(("key", "print"));
+        assert_eq!(far.rig.send_as("tester", key, new_terms(order)), None, "{case}: it waits");
+        far.rig.wait(6 * SECOND_NS).wake();
+        assert_eq!(word(far.reply_to_last().clone()), "VENUE_SILENT", "{case}");
+        let again = far.rig.send_as("tester", key, new_terms(order)).expect("an answer");
+        assert_eq!(word(again), "VENUE_SILENT", "{case}: nobody knows yet");
+        let events = far.rig.events.len();
+        fate(&mut far, order);
+        let told = far.rig.events[events..].iter().any(|event| match event {
+            Event::TradeModified(told) => told.intent_id.is_some(),
+            Event::TradeRejected(told) => told.order_id == Some(order),
+            _ => false,
+        });
+        assert!(told, "{case}: an event tells what became of the intent");
+        let requests = far.requests().len();
+        let answer = far.rig.send_as("tester", key, new_terms(order)).expect("an answer");
+        assert_eq!(word(answer), expected, "{case}");
+        assert_eq!(far.requests().len(), 0, "{case}: a repetition asks nothing of the venue, {requests}");
     }
 }
