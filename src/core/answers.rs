@@ -6,9 +6,9 @@ use super::execution::{ENDED_BEFORE, NOT_SENT};
 use crate::domain::account::LinkStatus;
 use crate::domain::id::{AccountId, CommandId, IntentId, OrderId, PositionId, StopId};
 use crate::domain::message::{
-    AccountReply, CancelReply, CloseReply, Command, ErrorCode, FillView, ModifyReply,
-    OrderUpdated, OrderView, Outcome, OutcomeKind, OutcomeState, Outputs, PlaceReply, PositionUpdated,
-    Refusal, Reply, ReplyBody, StopReply, TradeTarget,
+    AccountReply, CancelReply, CloseReply, Command, ErrorCode, FillView, ModifyReply, OrderUpdated,
+    OrderView, Outcome, OutcomeKind, OutcomeState, Outputs, PlaceReply, PositionUpdated, Refusal, Reply,
+    ReplyBody, StopReply, TradeTarget,
 };
 use crate::domain::order::OrderStatus;
 use crate::domain::time::{SECOND_NS, UnixNanos};

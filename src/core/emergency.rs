@@ -215,7 +215,8 @@ impl Engine {
         if let Some(stop) = stops.iter().filter_map(|id| self.stops.get(*id)).find(|s| !s.complete) {
             let message =
                 format!("stop {} is still cancelling or closing: wait until it is complete", stop.id);
-            return Err(Box::new(Refusal::new(ErrorCode::Conflict, "STOP_INCOMPLETE", message).retryable()));
+            let incomplete = Refusal::new(ErrorCode::Conflict, "STOP_INCOMPLETE", message).retryable();
+            return Err(Box::new(incomplete.with("outcome", "not_started")));
         }
         let mut cleared = Vec::new();
         if let ResumeTarget::Scope(StopScope::Account(id)) = &resume.target {

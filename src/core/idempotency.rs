@@ -73,7 +73,7 @@ impl Idempotency {
     }
 
     /// Binds the final answer; returns the commands that share it. A request that named something
-    /// that is not there, or that the venue never started on, binds nothing.
+    /// that is not there, or that was not started, binds nothing.
     pub(crate) fn bind(&mut self, command: CommandId, answer: &Result<ReplyBody, Refusal>) -> Vec<CommandId> {
         let Some(scope) = self.in_flight.remove(&command) else { return Vec::new() };
         if answer.as_ref().is_err_and(had_no_effect) {
@@ -111,8 +111,8 @@ impl Idempotency {
 }
 
 fn had_no_effect(refusal: &Refusal) -> bool {
-    matches!(refusal.code, ErrorCode::NotFound | ErrorCode::InvalidParams)
-        || refusal.details.get("outcome").is_some_and(|outcome| outcome == "not_started")
+    let outcome = refusal.details.get("outcome").and_then(|outcome| outcome.as_str());
+    matches!(refusal.code, ErrorCode::NotFound | ErrorCode::InvalidParams) || outcome == Some("not_started")
 }
 
 fn scope(command: &Command, key: &str) -> String {

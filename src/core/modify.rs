@@ -79,6 +79,7 @@ impl Engine {
             return Err(Box::new(
                 Refusal::new(ErrorCode::Conflict, "ORDER_BUSY", message)
                     .retryable()
+                    .with("outcome", "not_started")
                     .with("status", serde_json::to_value(order.status).unwrap_or_default()),
             ));
         }
@@ -113,7 +114,8 @@ impl Engine {
         }
         if position.modified_by.is_some() {
             let message = format!("position {id} is waiting for its venue: try again in a moment");
-            return Err(Box::new(Refusal::new(ErrorCode::Conflict, "POSITION_BUSY", message).retryable()));
+            let busy = Refusal::new(ErrorCode::Conflict, "POSITION_BUSY", message).retryable();
+            return Err(Box::new(busy.with("outcome", "not_started")));
         }
         let instrument: InstrumentId = position.instrument;
         Ok(Terms::of_position(position, setup.instrument(instrument), account.id().clone()))

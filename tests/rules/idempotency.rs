@@ -81,6 +81,20 @@ fn gw03_a_denial_is_an_answer_too() {
 }
 
 #[test]
+fn gw03_a_refusal_that_asks_to_try_again_binds_nothing() {
+    let mut rig = quoted();
+    let early = keyed(&mut rig, "alice", ("k", "p"), buy("BTCUSD", "0.10")).expect_err("never quoted");
+    assert_eq!(codes(&early), ["QUOTE_MISSING"]);
+    assert!(early.retryable);
+    assert_eq!(early.details["outcome"], "not_started");
+    rig.quote("BTCUSD", "60000.00", "60010.00");
+    let filled = keyed(&mut rig, "alice", ("k", "p"), buy("BTCUSD", "0.10"));
+    filled.clone().expect("the same request under the same key, when it can be served");
+    assert_eq!(keyed(&mut rig, "alice", ("k", "p"), buy("BTCUSD", "0.10")), filled);
+    assert_eq!(rig.view().positions.len(), 1);
+}
+
+#[test]
 fn gw03_what_names_nothing_binds_nothing() {
     let mut rig = quoted();
     let close = || {

@@ -517,8 +517,6 @@ fn retry_in_ms(error: &Value) -> Option<u64> {
     match error["code"].as_str()? {
         "RATE_LIMITED" => Some(details["retryAfterMs"].as_u64().unwrap_or(USUAL_MS).max(1)),
         "TIMEOUT" | "INTERNAL_ERROR" if details["outcome"] == "may_have_executed" => Some(USUAL_MS),
-        // what was denied for want of a connection is denied for good under its key
-        "CONNECTOR_UNAVAILABLE" if details["intentId"].is_string() => None,
         "CONNECTOR_UNAVAILABLE" if error["retryable"] == true => Some(USUAL_MS),
         _ => None,
     }

@@ -159,11 +159,12 @@ impl Refusal {
             None => (ErrorCode::InternalError, "NO_VIOLATION", "refused without a violation".to_owned()),
         };
         let list = serde_json::to_value(violations).unwrap_or_default();
-        let mut refusal = Self::new(code, reason, message).with("violations", list);
+        let refusal = Self::new(code, reason, message).with("violations", list);
         let waits_for_a_quote =
             first.is_some_and(|v| matches!(v.code, ViolationCode::QuoteMissing | ViolationCode::QuoteStale));
-        refusal.retryable =
+        let may_pass_later =
             waits_for_a_quote || matches!(code, ErrorCode::MarketClosed | ErrorCode::ConnectorUnavailable);
-        refusal
+        // whoever is asked to try again may do so under the same key
+        if may_pass_later { refusal.retryable().with("outcome", "not_started") } else { refusal }
     }
 }

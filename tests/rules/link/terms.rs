@@ -185,7 +185,10 @@ fn gw03_the_key_of_new_terms_that_timed_out_brings_what_became_of_them() {
         (
             "filled",
             |far, order| {
-                far.report(LinkReport::Fill(LinkFill { price: dec("59000.00"), ..fill(order, "x1", "0.10") }));
+                far.report(LinkReport::Fill(LinkFill {
+                    price: dec("59000.00"),
+                    ..fill(order, "x1", "0.10")
+                }));
             },
             "ORDER_TERMINAL",
         ),
