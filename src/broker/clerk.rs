@@ -36,7 +36,6 @@ const FLIGHT_ATTEMPTS: u32 = 500;
 #[derive(Debug)]
 pub(super) enum Todo {
     Sync(Sync),
-    Resend { after: u64 },
     Status { orders: Vec<String> },
     Outcome(Outcome),
     Beat,
@@ -118,7 +117,6 @@ impl Clerk {
     async fn work(&mut self, todo: Todo) -> Result<(), Stop> {
         match todo {
             Todo::Sync(sync) => self.sync(&sync).await,
-            Todo::Resend { after } => self.resend(after).await,
             Todo::Status { orders } => self.status(&orders).await,
             Todo::Outcome(outcome) => self.outcome(outcome).await,
             Todo::Beat => {
@@ -155,17 +153,6 @@ impl Clerk {
             self.say_all(news).await?;
         }
         Ok(())
-    }
-
-    async fn resend(&mut self, after: u64) -> Result<(), Stop> {
-        let known = self.reports.as_ref().map(Reports::last);
-        let Some(last) = known.filter(|last| after <= *last) else {
-            return Err(Stop::new(format!("BAD_RESEND: there is no report {after}")));
-        };
-        if after < last {
-            self.reports = Some(Reports::after(self.account.clone(), after));
-        }
-        self.catch_up(None).await
     }
 
     // ---- books --------------------------------------------------------------------------------

@@ -207,7 +207,6 @@ impl Session {
                 self.synced = true;
                 self.give(Todo::Sync(sync))
             }
-            GatewayFrame::Resend { after } => self.give(Todo::Resend { after }),
             GatewayFrame::Status { orders } => self.give(Todo::Status { orders }),
             GatewayFrame::Heartbeat | GatewayFrame::Skip { .. } => Ok(()),
             GatewayFrame::Logoff => Err(Stop::new("LOGOFF")),

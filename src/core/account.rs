@@ -130,6 +130,16 @@ impl Account {
         IntentId(self.last_intent)
     }
 
+    /// The intent that will be next.
+    pub(crate) const fn coming_intent(&self) -> IntentId {
+        IntentId(self.last_intent + 1)
+    }
+
+    /// The newest intent's number.
+    pub(crate) const fn last_intent_id(&self) -> u64 {
+        self.last_intent
+    }
+
     pub(crate) fn next_entry(&mut self) -> EntryId {
         self.last_entry += 1;
         EntryId(self.last_entry)

@@ -345,6 +345,10 @@ impl Engine {
 /// The terms that were asked for did not come about.
 fn terms_kept(target: TradeTarget, reason: &str) -> Refusal {
     match target {
+        _ if reason == NOT_SENT => {
+            let message = "the new terms were stopped before they were sent to their venue";
+            Refusal::new(ErrorCode::ConnectorError, NOT_SENT, message).with("outcome", "not_started")
+        }
         _ if reason != ENDED_BEFORE => {
             let message = format!("the venue keeps the terms as they are: {reason}");
             let refusal = Refusal::new(ErrorCode::ConnectorError, "VENUE_REJECTED", message);

@@ -39,13 +39,14 @@ impl Engine {
         if before == order {
             return Ok(Pending::Modify { account: index, target: modify.target, intent: None });
         }
-        let assessment = risk::assess_modify(self.circumstances(now, index, &setup), &terms);
         let params = change_params(modify);
         let request = Request { symbol: &order.symbol, action: "modify", params, reason: None };
+        let intent = self.accounts[index].coming_intent();
+        let assessment = risk::assess_modify(self.circumstances(now, index, &setup), &terms, intent);
         let intent = self.intend(index, actor, request, out);
         match assessment {
             Ok(approved) => {
-                self.desk(index, &setup, now, out).request_modify(approved, intent);
+                self.desk(index, &setup, now, out).request_modify(approved);
                 self.watch_answers(now, index);
                 Ok(Pending::Modify { account: index, target: modify.target, intent: Some(intent) })
             }
@@ -74,7 +75,7 @@ impl Engine {
         if order.status.is_terminal() {
             return Err(conflict("ORDER_TERMINAL", format!("order {id} has ended")));
         }
-        if order.status.next(OrderEvent::RequestModify).is_none() {
+        if order.status.next(OrderEvent::RequestModify).is_none() || order.modified_by.is_some() {
             let message = format!("order {id} is waiting for its venue: try again when it rests");
             return Err(Box::new(
                 Refusal::new(ErrorCode::Conflict, "ORDER_BUSY", message)

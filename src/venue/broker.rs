@@ -153,7 +153,7 @@ impl Venue {
         match request {
             VenueRequest::Submit(order) => self.submit(now, order, out),
             VenueRequest::Cancel { account, order } => self.cancel(account, *order, out),
-            VenueRequest::Modify(terms) => self.modify(now, terms, out),
+            VenueRequest::Modify(request) => self.modify(now, &request.terms, out),
             VenueRequest::Link { .. } => {} // there is no wire to this venue
         }
     }

@@ -138,8 +138,6 @@ class Venue:
         kind = frame["type"]
         if kind == "status":
             self.session.say({"type": "status", "orders": [self.state(name) for name in frame["orders"]]})
-        elif kind == "resend":
-            self.repeat(frame["after"])
         elif kind in ("sync", "submit", "cancel", "modify"):
             getattr(self, kind)(frame)
         return kind != "logoff"

@@ -190,10 +190,6 @@ async fn the_log_is_the_same_from_every_place() {
     for (index, after) in numbers.iter().enumerate() {
         let (rest, _) = raw.sync(Some(&log), *after, &[]).await;
         assert_eq!(rest, all[index + 1..], "after {after}");
-        raw.send(json!({ "type": "resend", "after": after })).await;
-        for expected in &all[index + 1..] {
-            assert_eq!(raw.next_of("report").await, *expected);
-        }
     }
     let (none, same) = raw.sync(Some(&json!("another")), 3, &[]).await;
     assert_eq!((none.len(), &same["seq"]), (0, &books["seq"]), "of another log the books alone speak");
@@ -255,7 +251,6 @@ async fn what_breaks_the_protocol_ends_the_session_with_a_reason() {
         ("{\"type\":\"heartbeat\"}\n".to_owned(), "BAD_FRAME"),
         (format!("{}\n", json!({ "seq": 1, "type": "cancel", "order": "x" })), "SYNC_FIRST"),
         (format!("{}\n", json!({ "seq": 1, "type": "logoff" })), "LOGOFF"),
-        (format!("{}\n", json!({ "seq": 1, "type": "resend", "after": 5 })), "BAD_RESEND"),
     ] {
         let mut raw = venue.log_on().await;
         raw.write(&line).await;

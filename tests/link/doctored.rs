@@ -277,9 +277,13 @@ async fn a_lost_report_is_asked_for_again() {
     let order = peer.next_of("submit").await["order"].clone();
     // report 1 says that it was accepted, and is lost on the way
     peer.say(report(2, 1, json!({ "kind": "canceled", "order": order, "reason": "no mood" }))).await;
-    assert_eq!(peer.next_of("resend").await["after"], 0);
+    let sync = peer.next_of("sync").await;
+    assert_eq!((&sync["after"], &sync["orders"]), (&json!(0), &json!([order])));
     peer.say(report(1, 0, json!({ "kind": "accepted", "order": order }))).await;
     peer.say(report(2, 1, json!({ "kind": "canceled", "order": order, "reason": "no mood" }))).await;
+    peer.say(json!({ "type": "snapshot", "snapshot": { "seq": 2, "balance": "10000.00", "currency": "USD",
+        "orders": [{ "order": order, "status": "canceled", "volume": "0.02", "filled": "0" }], "positions": [] } }))
+        .await;
     let reply = placed.await.expect("answered").expect("accepted, and then canceled");
     let id = reply["orderId"].as_str().expect("an id");
     super::harness::await_order(&mut world.client, "bad", id, "canceled").await;

@@ -5,13 +5,13 @@ use super::rig::{Rig, account, account_id, buy, codes, dec};
 use lockstep::{
     domain::{
         account::{LinkSettings, LinkStatus, TradingState},
-        id::{CommandId, OrderId, PositionId},
+        id::{CommandId, IntentId, OrderId, PositionId},
         message::{
             Answer, CancelOrders, CancelTarget, Capabilities, ClosePosition, CloseTarget, CommandBody,
             ErrorCode, Event, Input, Levels, LinkEvent, LinkFill, LinkInput, LinkReport, LinkRequest, LinkUp,
-            Mark, ModifyField, NumberedReport, OrderState, Outputs, PlaceOrder, PositionState, Query,
-            Refusal, ReplyBody, ResolveOrder, ResolvedAs, StopAction, StopPhase, StopScope, VenueOrderStatus,
-            VenueRequest, VenueSnapshot,
+            Mark, ModifyField, NotSent, NumberedReport, OrderState, Outputs, PlaceOrder, PositionState,
+            Query, Refusal, ReplyBody, ResolveOrder, ResolvedAs, StopAction, StopPhase, StopScope,
+            VenueOrderStatus, VenueRequest, VenueSnapshot,
         },
         order::{Filling, OrderStatus, OrderType, Side},
         position::FillReason,
@@ -160,6 +160,7 @@ fn word(request: &VenueRequest) -> String {
     match request {
         VenueRequest::Submit(order) => format!("submit {}", order.order),
         VenueRequest::Cancel { order, .. } => format!("cancel {order}"),
+        VenueRequest::Modify(request) if request.adds_risk => "widen".to_owned(),
         VenueRequest::Modify(_) => "modify".to_owned(),
         VenueRequest::Link { request, .. } => match request {
             LinkRequest::Open(_) => "open".to_owned(),
@@ -167,7 +168,7 @@ fn word(request: &VenueRequest) -> String {
             LinkRequest::Sync { log, after, orders, .. } => {
                 format!("sync {} {after} {orders:?}", log.as_deref().unwrap_or("-"))
             }
-            LinkRequest::Resend { after } => format!("resend {after}"),
+            LinkRequest::Reset { .. } => "reset".to_owned(),
             LinkRequest::Status { orders } => format!("status {orders:?}"),
             LinkRequest::Purge => "purge".to_owned(),
         },
@@ -406,7 +407,7 @@ fn lv01_books_that_rest_on_lost_reports_wait_for_them() {
     assert_eq!((repeated.status(), repeated.order(order)), (LinkStatus::Connected, OrderStatus::Filled));
 
     books(&mut far);
-    assert_eq!(far.requests(), ["close", "open"], "lost again: a new session tells it all");
+    assert_eq!(far.requests(), ["reset"], "lost again: a new session tells it all");
     assert_eq!(far.order(order), OrderStatus::Unknown, "nothing was made up");
 }
 
@@ -517,7 +518,7 @@ fn rk05_a_stop_takes_back_what_is_not_on_the_wire_before_it_cancels() {
     far.requests();
     let stop = far.rig.emergency_stop(StopScope::Global, &[StopAction::Pause, StopAction::CancelAll]);
     assert_eq!(far.requests(), ["purge".to_owned(), format!("cancel {order}")]);
-    far.news(LinkEvent::NotSent { orders: vec![order] });
+    far.news(LinkEvent::NotSent(NotSent { orders: vec![order], terms: vec![] }));
     assert_eq!(far.order(order), OrderStatus::Canceled);
     let refusal = far.rig.replies.iter().find_map(|r| r.result.clone().err()).expect("the order's answer");
     assert_eq!((refusal.reason(), refusal.details["outcome"].as_str()), ("NOT_SENT", Some("not_started")));
@@ -611,27 +612,53 @@ fn rk06_a_stop_that_closes_completes_after_a_reconnect() {
 }
 
 #[test]
-fn lost_reports_are_asked_for_until_they_come_and_repeated_ones_change_nothing() {
+fn lv02_an_account_whose_reports_got_lost_reconciles_and_repeated_ones_change_nothing() {
+    for resend in [true, false] {
+        let mut far = Far::up();
+        far.capabilities.resend = resend;
+        far.cut();
+        far.connect();
+        far.books("10000", vec![], vec![]);
+        let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));
+        far.requests();
+        let canceled = |seq, prev| {
+            let report = LinkReport::Canceled { order: order.to_string(), reason: None };
+            LinkEvent::Report(Box::new(NumberedReport { seq, prev, report }))
+        };
+        let out = far.news(canceled(3, 2));
+        assert_eq!((out.marks, far.order(order)), (vec![Mark::ReportGap], OrderStatus::Submitted));
+        assert_eq!(far.requests(), [format!("sync log-1 0 [{order}]")]);
+        assert_eq!(far.status(), LinkStatus::Reconciling, "what it holds is not known");
+        let denied = far.ask(buy("BTCUSD", "0.10")).expect("an answer").expect_err("no new risk");
+        assert_eq!(codes(&denied), ["RECONCILING"]);
+        far.news(canceled(4, 3));
+        assert!(far.requests().is_empty(), "it was asked for already");
+        if resend {
+            far.report(accepted(order));
+            far.report(LinkReport::Canceled { order: order.to_string(), reason: None });
+        }
+        far.seq = 3;
+        far.books("10000", vec![state(order, VenueOrderStatus::Canceled, "0")], vec![]);
+        if resend {
+            assert_eq!(far.requests(), ["sync log-1 2 []"], "report 3 got lost once more");
+            far.seq = 2;
+            far.report(LinkReport::Canceled { order: order.to_string(), reason: None });
+            far.books("10000", vec![], vec![]);
+        }
+        assert_eq!(far.order(order), OrderStatus::Canceled);
+        assert_eq!(far.status(), LinkStatus::Connected);
+    }
+}
+
+#[test]
+fn a_heartbeat_tells_of_lost_reports_and_a_venue_that_does_not_bring_them_gets_another_session() {
     let mut far = Far::up();
-    let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));
-    far.requests();
-    let third = |seq, prev| {
-        let report = LinkReport::Canceled { order: order.to_string(), reason: None };
-        LinkEvent::Report(Box::new(NumberedReport { seq, prev, report }))
-    };
-    let out = far.news(third(3, 2));
-    assert_eq!((out.marks, far.order(order)), (vec![Mark::ReportGap], OrderStatus::Submitted));
-    assert_eq!(far.requests(), ["resend 0"]);
-    far.news(third(4, 3));
-    assert!(far.requests().is_empty(), "it was asked for already");
-    far.news(LinkEvent::Heartbeat { last: 4 });
-    assert_eq!(far.requests(), ["resend 0"], "the venue is quiet: question or answer got lost");
-    far.report(accepted(order));
-    far.news(LinkEvent::Heartbeat { last: 3 });
-    assert_eq!(far.requests(), ["resend 1"], "a heartbeat tells of what is lost, too");
-    far.news(third(2, 1));
-    assert_eq!(far.order(order), OrderStatus::Canceled);
-    assert_eq!(far.status(), LinkStatus::Connected);
+    far.news(LinkEvent::Heartbeat { last: 2 });
+    assert_eq!((far.status(), far.requests()), (LinkStatus::Reconciling, vec!["sync log-1 0 []".to_owned()]));
+    far.news(LinkEvent::Heartbeat { last: 2 });
+    assert_eq!((far.status(), far.requests()), (LinkStatus::Disconnected, vec!["reset".to_owned()]));
+    far.connect();
+    assert_eq!(far.requests(), ["sync log-1 0 []"]);
 }
 
 #[test]
@@ -646,7 +673,7 @@ fn a_lost_confirmation_is_asked_for_and_an_order_that_the_venue_never_got_begins
     assert_eq!(confirmed.order(order), OrderStatus::Accepted);
 
     far.news(LinkEvent::Status(vec![state(order, VenueOrderStatus::Unknown, "0")]));
-    assert_eq!(far.requests(), ["close", "open"], "only a later session can prove that it was never taken");
+    assert_eq!(far.requests(), ["reset"], "only a later session can prove that it was never taken");
     assert_eq!(far.order(order), OrderStatus::Unknown);
     far.connect();
     far.books("10000", vec![state(order, VenueOrderStatus::Unknown, "0")], vec![]);
@@ -1072,7 +1099,10 @@ fn anything() -> impl Strategy<Value = LinkEvent> {
                 fills: Some(fills),
             }))),
         1 => proptest::collection::vec(1_u64..6, 0..3)
-            .prop_map(|orders| LinkEvent::NotSent { orders: orders.into_iter().map(OrderId).collect() }),
+            .prop_map(|orders| LinkEvent::NotSent(NotSent {
+                orders: orders.iter().copied().map(OrderId).collect(),
+                terms: orders.into_iter().map(IntentId).collect(),
+            })),
     ]
 }
 

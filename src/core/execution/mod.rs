@@ -16,14 +16,14 @@ use crate::domain::{
     instrument::Volume,
     message::{
         ArchivedOrder, FillView, Mark, ModifyTarget, OrderView, Outputs, TradeCanceled, TradeModified,
-        TradeRejected, VenueModify, VenueOrder, VenueReport, VenueRequest,
+        TradeRejected, VenueModify, VenueModifyRequest, VenueOrder, VenueReport, VenueRequest,
     },
     order::{Order, OrderEvent, OrderStatus, Origin, Side, Stop},
     position::Position,
     time::UnixNanos,
 };
 
-/// Why an order ended that was never written to the wire.
+/// Why an order ended that was never written to the wire, or new terms did not come about.
 pub(crate) const NOT_SENT: &str = "NOT_SENT";
 /// Why an order ended of which the venue says that it never got it.
 pub(crate) const NOT_RECEIVED: &str = "NOT_RECEIVED";
@@ -175,9 +175,10 @@ impl Desk<'_> {
     }
 
     /// Asks the venue for new terms of a working order, or for other levels of a position.
-    pub(crate) fn request_modify(&mut self, approved: RiskApproved<VenueModify>, intent: IntentId) {
-        let terms = approved.into_inner();
-        match &terms.target {
+    pub(crate) fn request_modify(&mut self, approved: RiskApproved<VenueModifyRequest>) {
+        let request = approved.into_inner();
+        let intent = request.intent;
+        match &request.terms.target {
             ModifyTarget::Order(id) => {
                 let record = self.account.orders.get_mut(id).expect("the gate has seen the order");
                 transition(&mut record.order, OrderEvent::RequestModify, self.now, self.out);
@@ -189,7 +190,7 @@ impl Desk<'_> {
                 position.modified_by = Some(intent);
             }
         }
-        self.out.venue.push(VenueRequest::Modify(terms));
+        self.out.venue.push(VenueRequest::Modify(request));
     }
 
     fn modified(&mut self, terms: &VenueModify) {
@@ -265,13 +266,29 @@ impl Desk<'_> {
         }
     }
 
-    /// New terms that were asked for did not reach the venue: the old ones hold.
-    pub(crate) fn modification_lost(&mut self, id: OrderId) {
-        let record = self.account.orders.get_mut(&id);
-        if let Some(intent) = record.and_then(|r| r.order.modified_by.take()) {
-            self.out.marks.push(Mark::ModifyRejected);
-            self.terms_kept(&ModifyTarget::Order(id), intent, NOT_RECEIVED);
+    /// New terms that were asked for did not reach the venue: the old ones hold. False if their fate was
+    /// known already.
+    pub(crate) fn terms_lost(&mut self, intent: IntentId, reason: &str) -> bool {
+        let by = Some(intent);
+        let order = self.account.working().find(|r| r.order.modified_by == by).map(|r| r.order.id);
+        let mut positions = self.account.positions.values_mut();
+        if let Some(id) = order {
+            let order = &mut self.account.orders.get_mut(&id).expect("it was just found").order;
+            order.modified_by = None;
+            if order.status == OrderStatus::PendingModify {
+                transition(order, OrderEvent::KeepResting, self.now, self.out);
+                self.touched.order(self.index, id);
+            }
+            self.terms_kept(&ModifyTarget::Order(id), intent, reason);
+        } else if let Some(position) = positions.find(|p| p.modified_by == by) {
+            position.modified_by = None;
+            let target = ModifyTarget::Position { id: position.id, venue: position.venue_position.clone() };
+            self.terms_kept(&target, intent, reason);
+        } else {
+            return false;
         }
+        self.out.marks.push(Mark::ModifyRejected);
+        true
     }
 
     /// The order has ended: terms that its venue has not answered can not come about any more.
@@ -287,6 +304,7 @@ impl Desk<'_> {
         self.account.terms_kept.insert(intent_id, TermsKept { at: self.now, reason: reason.to_owned() });
         let (by, code) = match reason {
             ENDED_BEFORE => ("gateway", "CONFLICT"),
+            NOT_SENT => ("gateway", NOT_SENT),
             _ => ("venue", "VENUE_REJECTED"),
         };
         self.out.events.push(

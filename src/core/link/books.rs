@@ -11,11 +11,11 @@ use crate::core::{
 use crate::domain::{
     account::LinkStatus,
     config::Setup,
-    id::{AccountId, AlertId, OrderId, PositionId},
+    id::{AccountId, AlertId, IntentId, OrderId, PositionId},
     instrument::{Price, Volume},
     ledger::EntryKind,
     message::{
-        LinkFill, LinkReport, Mark, ModifyTarget, OrderState, Outputs, PositionState, RiskAlert, VenueFill,
+        LinkFill, LinkReport, Mark, OrderState, Outputs, PositionState, RiskAlert, VenueFill,
         VenueOrderStatus, VenueReport, VenueSnapshot, Violation, ViolationCode,
     },
     money::Money,
@@ -99,26 +99,18 @@ impl Engine {
         }
     }
 
-    /// New terms that were asked for before the link broke and did not come about.
+    /// New terms that were asked for before the books and did not come about.
     fn end_lost_modifications(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
         let setup = self.setup();
         let account = &self.accounts[index];
-        let positions = account.positions.values().filter(|p| p.modified_by.is_some());
-        let targets: Vec<ModifyTarget> =
-            positions.map(|p| ModifyTarget::Position { id: p.id, venue: p.venue_position.clone() }).collect();
-        let orders: Vec<OrderId> = account
-            .working()
-            .filter(|r| r.order.modified_by.is_some() && r.order.status != OrderStatus::PendingModify)
-            .map(|r| r.order.id)
+        let of_positions = account.positions.values().filter_map(|p| p.modified_by);
+        let settled = account.working().filter(|r| r.order.status != OrderStatus::PendingModify);
+        let lost: Vec<IntentId> = of_positions
+            .chain(settled.filter_map(|r| r.order.modified_by))
+            .filter(|intent| intent.0 <= account.session.terms_up_to)
             .collect();
-        let id = account.id().clone();
-        for target in targets {
-            let (account, reason) = (id.clone(), NOT_RECEIVED.to_owned());
-            let report = VenueReport::ModifyRejected { account, target, reason };
-            self.desk(index, &setup, now, out).report(&report);
-        }
-        for order in orders {
-            self.desk(index, &setup, now, out).modification_lost(order);
+        for intent in lost {
+            self.desk(index, &setup, now, out).terms_lost(intent, NOT_RECEIVED);
         }
     }
 

@@ -6,8 +6,8 @@ use crate::domain::{
     account::LinkStatus,
     id::OrderId,
     message::{
-        LinkEvent, LinkInput, LinkReport, LinkRequest, LinkUp, Mark, NumberedReport, OrderState, Outputs,
-        VenueOrderStatus, VenueReport, VenueRequest,
+        LinkEvent, LinkInput, LinkReport, LinkRequest, LinkUp, Mark, NotSent, NumberedReport, OrderState,
+        Outputs, VenueOrderStatus, VenueReport, VenueRequest,
     },
     order::OrderStatus,
     time::UnixNanos,
@@ -26,7 +26,7 @@ impl Engine {
             LinkEvent::Up(up) => self.link_up(now, index, up, out),
             LinkEvent::Down { reason } => self.link_down(now, index, reason, out),
             LinkEvent::Fault { reason } => self.link_fault(now, index, reason, out),
-            LinkEvent::NotSent { orders } => self.not_sent(now, index, orders, out),
+            LinkEvent::NotSent(not_sent) => self.not_sent(now, index, not_sent, out),
             LinkEvent::Report(report) if reachable => self.numbered_report(now, index, report, out),
             LinkEvent::Heartbeat { last } if reachable => self.link_heartbeat(now, index, *last, out),
             LinkEvent::Snapshot(books) if reachable => self.compare_books(now, index, books, out),
@@ -70,6 +70,7 @@ impl Engine {
     pub(super) fn ask_for_books(&mut self, index: usize, out: &mut Outputs) {
         let account = &mut self.accounts[index];
         account.session.asked_up_to = account.last_order_id();
+        account.session.terms_up_to = account.last_intent_id();
         let session = &account.session;
         let request = LinkRequest::Sync {
             log: session.log.clone().filter(|_| !session.log_changed),
@@ -102,15 +103,21 @@ impl Engine {
 
     /// Begins the session anew; the new one tells what the old one left open.
     pub(super) fn begin_again(&mut self, now: UnixNanos, index: usize, reason: &str, out: &mut Outputs) {
-        self.close_link(now, index, LinkStatus::Disconnected, reason, out);
-        self.open_link(now, index, out);
+        let (account, reason) = (self.accounts[index].id().clone(), reason.to_owned());
+        self.link_lost(now, index, LinkStatus::Disconnected, &reason, out);
+        out.venue.push(VenueRequest::Link { account, request: LinkRequest::Reset { reason } });
     }
 
-    fn not_sent(&mut self, now: UnixNanos, index: usize, orders: &[OrderId], out: &mut Outputs) {
+    fn not_sent(&mut self, now: UnixNanos, index: usize, not_sent: &NotSent, out: &mut Outputs) {
         let setup = self.setup();
-        for order in orders {
+        for order in &not_sent.orders {
             if self.desk(index, &setup, now, out).never_sent(*order, NOT_SENT) {
                 out.marks.push(Mark::OrderNotSent);
+            }
+        }
+        for intent in &not_sent.terms {
+            if self.desk(index, &setup, now, out).terms_lost(*intent, NOT_SENT) {
+                out.marks.push(Mark::TermsNotSent);
             }
         }
     }
@@ -128,7 +135,7 @@ impl Engine {
             return;
         }
         if report.prev > session.last_report {
-            return self.report_gap(index, out);
+            return self.report_gap(now, index, out);
         }
         if report.prev < session.last_report {
             let (prev, last) = (report.prev, session.last_report);
@@ -236,15 +243,14 @@ impl Engine {
         self.report(now, report, out);
     }
 
-    fn report_gap(&mut self, index: usize, out: &mut Outputs) {
-        let account = &mut self.accounts[index];
-        if account.session.resend_asked {
+    /// Reports were lost. What the account holds is not known until they or the books are there.
+    fn report_gap(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        if std::mem::replace(&mut self.accounts[index].session.resend_asked, true) {
             return;
         }
         out.marks.push(Mark::ReportGap);
-        account.session.resend_asked = true;
-        let request = LinkRequest::Resend { after: account.session.last_report };
-        out.venue.push(VenueRequest::Link { account: account.id().clone(), request });
+        self.set_link(now, index, LinkStatus::Reconciling, None, out);
+        self.ask_for_books(index, out);
     }
 
     fn link_heartbeat(&mut self, now: UnixNanos, index: usize, last: u64, out: &mut Outputs) {
@@ -253,9 +259,12 @@ impl Engine {
             return;
         }
         if last > session.last_report {
-            // the venue is quiet: what was asked for is not on its way any more
-            session.resend_asked = false;
-            return self.report_gap(index, out);
+            if session.resend_asked {
+                // the venue is quiet: what was asked for is not on its way any more
+                let reason = format!("it has report {last}, and none came after {}", session.last_report);
+                return self.begin_again(now, index, &reason, out);
+            }
+            return self.report_gap(now, index, out);
         }
         let reason = format!("it says that report {last} is its last, after report {}", session.last_report);
         self.link_fault(now, index, &reason, out);

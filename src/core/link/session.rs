@@ -25,6 +25,9 @@ pub(crate) struct Session {
     pub last_report: u64,
     /// The newest order when the books were asked for: they need not tell of later ones.
     pub asked_up_to: u64,
+    /// The newest intent at that time: the venue may not have had terms of later ones yet.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub terms_up_to: u64,
     /// Reports were missing, and the venue was asked for them.
     pub resend_asked: bool,
     /// The venue's log is another one than before: what it had is gone, its books say what is.
@@ -40,6 +43,10 @@ pub(crate) struct Session {
     pub positions: BTreeMap<String, PositionId>,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Default for Session {
     fn default() -> Self {
         Self {
@@ -50,6 +57,7 @@ impl Default for Session {
             log: None,
             last_report: 0,
             asked_up_to: 0,
+            terms_up_to: 0,
             resend_asked: false,
             log_changed: false,
             opened: false,

@@ -6,8 +6,9 @@ use super::{
     table::{CHECKS, Modify, Verdict},
 };
 use crate::domain::{
+    id::IntentId,
     instrument::{Instrument, Price},
-    message::{ModifyTarget, PlaceOrder, StopLevel, VenueModify, Violation},
+    message::{ModifyTarget, PlaceOrder, StopLevel, VenueModify, VenueModifyRequest, Violation},
     money::Money,
     order::{Order, OrderType, Side, Stop},
     position::Position,
@@ -33,7 +34,8 @@ pub(crate) enum Before<'a> {
 pub(crate) fn assess(
     around: Circumstances<'_>,
     terms: &Terms<'_>,
-) -> Result<RiskApproved<VenueModify>, Vec<Violation>> {
+    intent: IntentId,
+) -> Result<RiskApproved<VenueModifyRequest>, Vec<Violation>> {
     let mut facts = Facts::new(around, &terms.order);
     facts.reserved_before = terms.reserved;
     let adds_risk = adds_risk(&facts, &terms.before);
@@ -49,7 +51,7 @@ pub(crate) fn assess(
     match facts.ticket().filter(|_| violations.is_empty()) {
         Some(ticket) => {
             let of_order = matches!(terms.target, ModifyTarget::Order(_));
-            Ok(approved::approve(VenueModify {
+            let terms = VenueModify {
                 account: terms.order.account.clone(),
                 target: terms.target.clone(),
                 instrument: ticket.instrument,
@@ -57,7 +59,8 @@ pub(crate) fn assess(
                 price: ticket.price.filter(|_| of_order),
                 stop_loss: ticket.stop_loss,
                 take_profit: ticket.take_profit,
-            }))
+            };
+            Ok(approved::approve(VenueModifyRequest { terms, intent, adds_risk }))
         }
         None => Err(violations),
     }

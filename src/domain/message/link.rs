@@ -5,7 +5,7 @@
 //! A name that is not ours comes as it is, behind a question mark.
 
 use crate::domain::{
-    id::{AccountId, OrderId},
+    id::{AccountId, IntentId, OrderId},
     order::{Filling, OrderType, Side},
     position::FillReason,
     time::UnixNanos,
@@ -39,7 +39,23 @@ pub enum LinkEvent {
     /// The number of the newest report; the venue says so while it is quiet.
     Heartbeat { last: u64 },
     /// Requests that were never written to the wire and never will be.
-    NotSent { orders: Vec<OrderId> },
+    NotSent(NotSent),
+}
+
+/// What was asked for, and never reached the venue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotSent {
+    pub orders: Vec<OrderId>,
+    /// New terms, by the intents that asked for them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub terms: Vec<IntentId>,
+}
+
+impl NotSent {
+    /// Whether everything was sent.
+    pub const fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.terms.is_empty()
+    }
 }
 
 /// A session began.

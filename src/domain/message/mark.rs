@@ -55,6 +55,8 @@ pub enum Mark {
     MissedFill,
     /// An order that was never written to the wire.
     OrderNotSent,
+    /// New terms that were never written to the wire.
+    TermsNotSent,
     /// The venue's books were compared and agree.
     Reconciled,
     /// The venue's balance is not the sum of what it told.

@@ -28,8 +28,8 @@ pub use event::{
 };
 pub use input::Input;
 pub use link::{
-    Capabilities, Levels, LinkEvent, LinkFill, LinkInput, LinkReport, LinkUp, ModifyField, NumberedReport,
-    OrderState, PositionState, VenueOrderStatus, VenueSnapshot,
+    Capabilities, Levels, LinkEvent, LinkFill, LinkInput, LinkReport, LinkUp, ModifyField, NotSent,
+    NumberedReport, OrderState, PositionState, VenueOrderStatus, VenueSnapshot,
 };
 pub use mark::Mark;
 pub use outputs::{ArchivedOrder, FeedEvent, Outputs};
@@ -39,7 +39,10 @@ pub use reply::{
     AccountReply, CancelReply, CloseReply, DisconnectReply, ModifyReply, Outcome, OutcomeKind, OutcomeState,
     PlaceReply, Reply, ReplyBody, ResolveReply, ResumeReply, StopReply,
 };
-pub use venue::{LinkRequest, ModifyTarget, VenueFill, VenueModify, VenueOrder, VenueReport, VenueRequest};
+pub use venue::{
+    LinkRequest, ModifyTarget, VenueFill, VenueModify, VenueModifyRequest, VenueOrder, VenueReport,
+    VenueRequest,
+};
 pub use view::{
     AccountStatusView, AccountSummary, AccountView, Check, Computed, FillView, InstrumentView, LatchView,
     LimitView, OrderDetail, OrderView, PositionView, PreviewView, RiskStatusView, SessionHours, SwapView,

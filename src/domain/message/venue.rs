@@ -2,7 +2,7 @@
 
 use crate::domain::{
     account::LinkSettings,
-    id::{AccountId, FillId, OrderId, PositionId},
+    id::{AccountId, FillId, IntentId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
     money::Money,
     order::{Filling, OrderType, Side, Stop},
@@ -20,7 +20,7 @@ pub enum VenueRequest {
         account: AccountId,
         order: OrderId,
     },
-    Modify(VenueModify),
+    Modify(VenueModifyRequest),
     /// Only to venues behind a wire, as all that follow.
     Link {
         account: AccountId,
@@ -39,11 +39,11 @@ pub enum LinkRequest {
     /// Every report after this one of the log that is named, then the books; with them whatever became
     /// of these orders, and every fill after the one that is named.
     Sync { log: Option<String>, after: u64, fills_after: Option<String>, orders: Vec<OrderId> },
-    /// Reports after this one again: some were lost.
-    Resend { after: u64 },
+    /// The session has gone wrong: have another one, after a pause that grows with every failure.
+    Reset { reason: String },
     /// What became of these orders.
     Status { orders: Vec<OrderId> },
-    /// New orders that are not on the wire yet must never be (RK05).
+    /// New orders and riskier terms that are not on the wire yet must never be (RK05).
     Purge,
 }
 
@@ -52,7 +52,7 @@ impl VenueRequest {
     pub const fn account(&self) -> &AccountId {
         match self {
             Self::Submit(order) => &order.account,
-            Self::Modify(modify) => &modify.account,
+            Self::Modify(request) => &request.terms.account,
             Self::Cancel { account, .. } | Self::Link { account, .. } => account,
         }
     }
@@ -70,6 +70,16 @@ pub struct VenueModify {
     pub price: Option<Price>,
     pub stop_loss: Option<Stop>,
     pub take_profit: Option<Stop>,
+}
+
+/// New terms, and what is known of them besides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VenueModifyRequest {
+    pub terms: VenueModify,
+    /// The intent that asked for them.
+    pub intent: IntentId,
+    /// Whether they can lose more than the old ones: they are taken back like a new order (RK05).
+    pub adds_risk: bool,
 }
 
 /// What is modified.

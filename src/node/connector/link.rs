@@ -11,9 +11,9 @@ use super::{
 use crate::{
     domain::{
         account::LinkSettings,
-        id::{AccountId, OrderId},
+        id::AccountId,
         instrument::Instrument,
-        message::{LinkEvent, LinkInput},
+        message::{LinkEvent, LinkInput, NotSent},
     },
     node::{journal::Epoch, runtime::Rt, vault::Vault},
 };
@@ -109,13 +109,15 @@ impl Link {
         }
     }
 
-    async fn tell_end(&self, not_sent: Vec<OrderId>, event: LinkEvent) -> Result<(), Gone> {
+    async fn tell_end(&self, not_sent: NotSent, event: LinkEvent) -> Result<(), Gone> {
         self.tell_not_sent(not_sent).await?;
-        self.tell(event).await
+        self.tell(event).await?;
+        // what the engine released before it knew
+        self.tell_not_sent(self.port.end()).await
     }
 
-    async fn tell_not_sent(&self, orders: Vec<OrderId>) -> Result<(), Gone> {
-        if orders.is_empty() { Ok(()) } else { self.tell(LinkEvent::NotSent { orders }).await }
+    async fn tell_not_sent(&self, not_sent: NotSent) -> Result<(), Gone> {
+        if not_sent.is_empty() { Ok(()) } else { self.tell(LinkEvent::NotSent(not_sent)).await }
     }
 
     /// Enters an event until it is durable: what is released after it is for the next session.

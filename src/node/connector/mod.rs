@@ -21,7 +21,11 @@ pub use comparison::{CompareError, Comparison, compare};
 pub(crate) use backoff::Backoff;
 pub(crate) use session::{End, client, exchange, heartbeat};
 
-use self::{link::Link, port::Port, requests::Speech};
+use self::{
+    link::Link,
+    port::{Port, Step},
+    requests::Speech,
+};
 use super::{
     handle::{Entered, Handle},
     journal::Epoch,
@@ -114,19 +118,21 @@ impl Connectors {
 
 impl Outlet for Connectors {
     fn send(&self, requests: Vec<VenueRequest>) {
+        let speech = Speech { epoch: self.epoch, instruments: &self.instruments };
+        let mut steps: BTreeMap<AccountId, Vec<Step>> = BTreeMap::new();
         for request in requests {
-            let port = self.port(request.account());
-            match &request {
-                VenueRequest::Link { request: LinkRequest::Open(settings), .. } => {
-                    port.wish(Some(settings.clone()));
-                }
-                VenueRequest::Link { request: LinkRequest::Close, .. } => port.wish(None),
-                VenueRequest::Link { request: LinkRequest::Purge, .. } => port.purge(),
-                request => {
-                    let speech = Speech { epoch: self.epoch, instruments: &self.instruments };
-                    port.push(&speech.frames(request));
-                }
-            }
+            let account = request.account().clone();
+            let step = match request {
+                VenueRequest::Link { request: LinkRequest::Open(settings), .. } => Step::Wish(Some(settings)),
+                VenueRequest::Link { request: LinkRequest::Close, .. } => Step::Wish(None),
+                VenueRequest::Link { request: LinkRequest::Reset { reason }, .. } => Step::Reset(reason),
+                VenueRequest::Link { request: LinkRequest::Purge, .. } => Step::Purge,
+                request => Step::Say(speech.frames(&request)),
+            };
+            steps.entry(account).or_default().push(step);
+        }
+        for (account, steps) in steps {
+            self.port(&account).release(steps);
         }
     }
 

@@ -1,8 +1,11 @@
-//! What waits to be written to a venue. A new order can be taken back as long as none of its bytes is on
-//! the wire (RK05); frames that did not arrive can be repeated, new orders never.
+//! What waits to be written to a venue. A new order, and terms that add risk, can be taken back as long as
+//! none of their bytes is on the wire (RK05); frames that did not arrive can be repeated, those never.
 
 use super::wire::{self, GatewayFrame, LINE_MAX};
-use crate::domain::id::OrderId;
+use crate::domain::{
+    id::{IntentId, OrderId},
+    message::NotSent,
+};
 use std::{
     collections::VecDeque,
     io, mem,
@@ -25,6 +28,8 @@ pub(super) enum Kind {
     Opening(OrderId),
     /// An order that reduces a position: it is not purged, and never repeated.
     Reducing(OrderId),
+    /// Terms that add risk, by their intent: they can be purged, and are never repeated.
+    Widening(IntentId),
     /// The request that begins a session's business.
     Sync,
     /// A request that may be repeated.
@@ -34,10 +39,17 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const fn order(self) -> Option<OrderId> {
+    /// Whether a stop takes it back.
+    const fn adds_risk(self) -> bool {
+        matches!(self, Self::Opening(_) | Self::Widening(_))
+    }
+
+    /// Notes that it never reached the venue, if that is of any interest.
+    fn note(self, not_sent: &mut NotSent) {
         match self {
-            Self::Opening(order) | Self::Reducing(order) => Some(order),
-            Self::Sync | Self::Request | Self::Passing => None,
+            Self::Opening(order) | Self::Reducing(order) => not_sent.orders.push(order),
+            Self::Widening(intent) => not_sent.terms.push(intent),
+            Self::Sync | Self::Request | Self::Passing => {}
         }
     }
 }
@@ -76,8 +88,8 @@ pub(super) struct Outgoing {
     sent_bytes: usize,
     /// Repeat what came after this number as soon as the head is out.
     repeat_after: Option<u64>,
-    /// Orders that never will be sent, to be told.
-    not_sent: Vec<OrderId>,
+    /// What never will be sent, to be told.
+    not_sent: NotSent,
     broken: Option<Broken>,
 }
 
@@ -104,8 +116,8 @@ struct Sent {
     number: u64,
     /// `None`: it is never repeated.
     body: Option<Vec<u8>>,
-    /// The order that it was, until it is void.
-    order: Option<OrderId>,
+    /// What it was, until it is void.
+    kind: Kind,
 }
 
 impl Outgoing {
@@ -120,13 +132,17 @@ impl Outgoing {
             sent: VecDeque::new(),
             sent_bytes: 0,
             repeat_after: None,
-            not_sent: Vec::new(),
+            not_sent: NotSent { orders: Vec::new(), terms: Vec::new() },
             broken: None,
         }
     }
 
-    /// Begins a session, whose numbers start at 1. Nothing but a sync is taken first.
+    /// Begins a session, whose numbers start at 1. Nothing but a sync is taken first. Of what waited for
+    /// an earlier one nothing will ever be sent.
     pub fn begin(&mut self) {
+        let head = self.head.take().filter(|h| h.written == 0).map(|h| h.frame.kind);
+        let waiting = self.waiting.drain(..).map(|frame| frame.kind);
+        head.into_iter().chain(waiting).for_each(|kind| kind.note(&mut self.not_sent));
         let not_sent = mem::take(&mut self.not_sent);
         *self = Self { state: State::BeforeSync, not_sent, ..Self::new() };
     }
@@ -140,8 +156,8 @@ impl Outgoing {
     /// Queues a frame for the session that there is.
     pub fn push(&mut self, kind: Kind, frame: &GatewayFrame) {
         match self.state {
-            State::Closed => return,
-            State::BeforeSync if kind != Kind::Sync => return,
+            State::Closed => return kind.note(&mut self.not_sent),
+            State::BeforeSync if kind != Kind::Sync => return kind.note(&mut self.not_sent),
             State::BeforeSync | State::Open => self.state = State::Open,
         }
         let body = wire::body(frame);
@@ -155,16 +171,12 @@ impl Outgoing {
         self.check_room();
     }
 
-    /// Takes back every order that opens risk and of which nothing is on the wire.
+    /// Takes back everything that adds risk and of which nothing is on the wire.
     pub fn purge(&mut self) {
-        let head = self.head.take_if(|h| h.written == 0 && matches!(h.frame.kind, Kind::Opening(_)));
-        let purged = |frame: &Frame| match frame.kind {
-            Kind::Opening(order) => Some(order),
-            _ => None,
-        };
-        self.not_sent.extend(head.iter().filter_map(|h| purged(&h.frame)));
-        self.not_sent.extend(self.waiting.iter().filter_map(purged));
-        self.waiting.retain(|frame| purged(frame).is_none());
+        let head = self.head.take_if(|h| h.written == 0 && h.frame.kind.adds_risk());
+        let purged = self.waiting.iter().map(|frame| frame.kind).filter(|kind| kind.adds_risk());
+        head.iter().map(|h| h.frame.kind).chain(purged).for_each(|kind| kind.note(&mut self.not_sent));
+        self.waiting.retain(|frame| !frame.kind.adds_risk());
         self.waiting_bytes = self.waiting.iter().map(|frame| frame.body.len()).sum();
     }
 
@@ -175,8 +187,8 @@ impl Outgoing {
         }
     }
 
-    /// Orders that were taken back or are void: none of them will ever be sent.
-    pub fn take_not_sent(&mut self) -> Vec<OrderId> {
+    /// What was taken back or is void: nothing of it will ever be sent.
+    pub fn take_not_sent(&mut self) -> NotSent {
         mem::take(&mut self.not_sent)
     }
 
@@ -237,13 +249,13 @@ impl Outgoing {
         if frame.number.is_some() {
             return;
         }
-        let order = frame.kind.order();
-        let body = match frame.kind {
+        let kind = frame.kind;
+        let body = match kind {
             Kind::Sync | Kind::Request => Some(frame.body),
-            Kind::Opening(_) | Kind::Reducing(_) | Kind::Passing => None,
+            Kind::Opening(_) | Kind::Reducing(_) | Kind::Widening(_) | Kind::Passing => None,
         };
         self.sent_bytes += body.as_ref().map_or(0, Vec::len);
-        self.sent.push_back(Sent { number, body, order });
+        self.sent.push_back(Sent { number, body, kind });
         while self.sent.len() > SENT_MAX || self.sent_bytes > SENT_BYTES_MAX {
             let oldest = self.sent.pop_front().expect("it has at least one");
             self.sent_bytes -= oldest.body.map_or(0, |body| body.len());
@@ -271,7 +283,7 @@ impl Outgoing {
                     again.push(Frame { kind: Kind::Request, body: body.clone(), number: Some(sent.number) });
                 }
                 None => {
-                    self.not_sent.extend(sent.order.take());
+                    mem::replace(&mut sent.kind, Kind::Passing).note(&mut self.not_sent);
                     void = Some((void.map_or(sent.number, |(from, _)| from), sent.number));
                 }
             }

@@ -5,7 +5,7 @@ use super::{
     outgoing::{Broken, Kind, Outgoing},
     wire::GatewayFrame,
 };
-use crate::domain::{account::LinkSettings, id::OrderId};
+use crate::domain::{account::LinkSettings, message::NotSent};
 use std::{
     future::poll_fn,
     io,
@@ -37,6 +37,33 @@ pub(super) struct Wish {
     pub settings: Option<LinkSettings>,
 }
 
+/// One thing that the engine wants of a connector.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Another session, or none.
+    Wish(Option<LinkSettings>),
+    /// The session anew, after a pause.
+    Reset(String),
+    /// Taken back, what adds risk and of which nothing is on the wire (RK05).
+    Purge,
+    /// Frames for the session that there is.
+    Say(Vec<(Kind, GatewayFrame)>),
+}
+
+impl Shared {
+    /// Nothing more goes out on the session that there is.
+    fn wish(&mut self, settings: Option<LinkSettings>) {
+        self.outgoing.end();
+        self.wish = Wish { version: self.wish.version + 1, settings };
+    }
+
+    /// Nothing more goes out on the session that there is.
+    fn reset(&mut self, reason: String) {
+        self.outgoing.end();
+        self.reset = Some(reason);
+    }
+}
+
 /// What concerns the session that there is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Signal {
@@ -45,8 +72,8 @@ pub(super) enum Signal {
     /// The session must end and begin anew.
     Reset(String),
     Broken(Broken),
-    /// Orders that will never be sent.
-    NotSent(Vec<OrderId>),
+    /// What will never be sent.
+    NotSent(NotSent),
 }
 
 impl Port {
@@ -62,31 +89,26 @@ impl Port {
 
     // ---- the writer's side --------------------------------------------------------------------
 
-    /// Wants another session, or none. Nothing more goes out on the one that there is.
-    pub fn wish(&self, settings: Option<LinkSettings>) {
+    /// Does what a commit released, in one piece: of an order and the stop that takes it back no byte goes
+    /// out in between.
+    pub fn release(&self, steps: Vec<Step>) {
         self.change(|shared| {
-            shared.outgoing.purge();
-            shared.outgoing.end();
-            shared.wish = Wish { version: shared.wish.version + 1, settings };
+            for step in steps {
+                match step {
+                    Step::Wish(settings) => shared.wish(settings),
+                    Step::Reset(reason) => shared.reset(reason),
+                    Step::Purge => shared.outgoing.purge(),
+                    Step::Say(frames) => {
+                        frames.iter().for_each(|(kind, frame)| shared.outgoing.push(*kind, frame));
+                    }
+                }
+            }
         });
-    }
-
-    /// Queues frames for the session that there is.
-    pub fn push(&self, frames: &[(Kind, GatewayFrame)]) {
-        self.change(|shared| frames.iter().for_each(|(kind, frame)| shared.outgoing.push(*kind, frame)));
-    }
-
-    /// Takes back the orders of which nothing is on the wire (RK05).
-    pub fn purge(&self) {
-        self.change(|shared| shared.outgoing.purge());
     }
 
     /// Has the session begun anew. Nothing more goes out on the one that there is.
     pub fn reset(&self, reason: &str) {
-        self.change(|shared| {
-            shared.outgoing.end();
-            shared.reset = Some(reason.to_owned());
-        });
+        self.release(vec![Step::Reset(reason.to_owned())]);
     }
 
     // ---- the task's side ----------------------------------------------------------------------
@@ -130,8 +152,8 @@ impl Port {
         true
     }
 
-    /// The session is over: nothing more is taken for it.
-    pub fn end(&self) -> Vec<OrderId> {
+    /// The session is over: nothing more is taken for it. What was not sent by now never will be.
+    pub fn end(&self) -> NotSent {
         let mut shared = self.lock();
         shared.outgoing.end();
         shared.outgoing.take_not_sent()

@@ -40,7 +40,10 @@ impl Speech<'_> {
             VenueRequest::Cancel { order, .. } => {
                 one(Kind::Request, GatewayFrame::Cancel { order: self.name(*order) })
             }
-            VenueRequest::Modify(modify) => one(Kind::Request, GatewayFrame::Modify(self.modify(modify))),
+            VenueRequest::Modify(request) => {
+                let kind = if request.adds_risk { Kind::Widening(request.intent) } else { Kind::Request };
+                one(kind, GatewayFrame::Modify(self.modify(&request.terms)))
+            }
             VenueRequest::Link { request, .. } => match request {
                 LinkRequest::Sync { log, after, fills_after, orders } => {
                     let sync = Sync {
@@ -51,12 +54,14 @@ impl Speech<'_> {
                     };
                     one(Kind::Sync, GatewayFrame::Sync(sync))
                 }
-                LinkRequest::Resend { after } => one(Kind::Request, GatewayFrame::Resend { after: *after }),
                 LinkRequest::Status { orders } => orders
                     .chunks(ORDERS_OF_A_QUESTION)
                     .map(|orders| (Kind::Request, GatewayFrame::Status { orders: self.names(orders) }))
                     .collect(),
-                LinkRequest::Open(_) | LinkRequest::Close | LinkRequest::Purge => Vec::new(),
+                LinkRequest::Open(_)
+                | LinkRequest::Close
+                | LinkRequest::Reset { .. }
+                | LinkRequest::Purge => Vec::new(),
             },
         }
     }

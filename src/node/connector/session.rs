@@ -134,11 +134,10 @@ impl Session<'_> {
                 Turn::Signal(Signal::Wish) => break End::Unwanted,
                 Turn::Signal(Signal::Reset(reason)) => break End::Lost { reason },
                 Turn::Signal(Signal::Broken(broken)) => break End::lost(broken.to_string()),
-                Turn::Signal(Signal::NotSent(orders)) => {
+                Turn::Signal(Signal::NotSent(not_sent)) => {
                     // behind what is being entered
                     let before = entering.take();
-                    let event = LinkEvent::NotSent { orders };
-                    entering = Some(self.enter_after(before, event));
+                    entering = Some(self.enter_after(before, LinkEvent::NotSent(not_sent)));
                 }
                 Turn::Timer => {
                     written = self.port.beat(written);

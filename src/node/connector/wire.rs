@@ -63,9 +63,6 @@ pub enum GatewayFrame {
     },
     Modify(Modify),
     Sync(Sync),
-    Resend {
-        after: u64,
-    },
     Status {
         orders: Vec<String>,
     },

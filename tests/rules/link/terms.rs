@@ -226,3 +226,94 @@ fn gw03_the_key_of_new_terms_that_timed_out_brings_what_became_of_them() {
         assert_eq!(far.requests().len(), 0, "{case}: a repetition asks nothing of the venue, {requests}");
     }
 }
+
+/// RK05: what a stop takes back is not only orders.
+#[test]
+fn rk05_terms_that_add_risk_are_taken_back_by_a_stop_and_those_that_lower_it_are_not() {
+    let levels = |order, stop_loss: &str| {
+        CommandBody::Modify(ModifyTrade {
+            account: account_id(FAR),
+            target: TradeTarget::Position(PositionId(order)),
+            price: None,
+            volume: None,
+            stop_loss: LevelChange::Price(dec(stop_loss)),
+            take_profit: LevelChange::Keep,
+            expected_version: None,
+        })
+    };
+    let mut far = Far::up();
+    let held = far.open();
+    far.requests();
+    assert_eq!(far.send(levels(held.0, "58000.00")), None);
+    assert_eq!(far.requests(), ["modify"], "a stop loss where there was none");
+    far.report(LinkReport::Position {
+        position: format!("t{}", held.0),
+        levels: Levels { stop_loss: Some(dec("58000.00")), take_profit: None },
+    });
+    assert_eq!(far.send(levels(held.0, "57000.00")), None);
+    let order = changing(&mut far);
+    assert_eq!(far.requests(), ["widen", "submit o2", "widen"], "further away, larger");
+
+    far.rig.emergency_stop(StopScope::Global, &[StopAction::Pause]);
+    assert_eq!(far.requests(), ["purge"]);
+    let intents = far.rig.events.iter().filter_map(|event| match event {
+        Event::TradeIntent(intent) if intent.action == "modify" => Some(intent.intent_id),
+        _ => None,
+    });
+    let terms: Vec<_> = intents.skip(1).collect();
+    far.rig.replies.clear();
+    far.news(LinkEvent::NotSent(NotSent { orders: vec![], terms: terms.clone() }));
+    let reasons: Vec<_> = far
+        .rig
+        .replies
+        .iter()
+        .map(|r| r.result.as_ref().expect_err("not sent").reason().to_owned())
+        .collect();
+    assert_eq!(reasons, ["NOT_SENT", "NOT_SENT"]);
+    let kept = view(&far, order);
+    assert_eq!((kept.status, kept.price), (OrderStatus::Accepted, Some(dec("59000.00"))));
+    let again = far.news(LinkEvent::NotSent(NotSent { orders: vec![], terms }));
+    assert_eq!(again.marks, [], "told twice");
+}
+
+#[test]
+fn terms_of_an_order_that_was_filled_in_part_meanwhile_are_waited_for() {
+    let mut far = Far::up();
+    let order = changing(&mut far);
+    far.report(LinkReport::Fill(LinkFill { price: dec("59000.00"), ..fill(order, "x1", "0.05") }));
+    assert_eq!(far.order(order), OrderStatus::PartiallyFilled);
+    let busy = far.send(new_terms(order)).expect("an answer").expect_err("the first is not answered");
+    assert_eq!((busy.reason(), busy.retryable), ("ORDER_BUSY", true));
+    far.report(modified(order));
+    assert!(far.reply_to_last().is_ok());
+}
+
+/// New terms that were asked for after the books: the books cannot tell of them.
+#[test]
+fn lv03_books_that_were_on_their_way_do_not_end_later_terms() {
+    let mut far = Far::up();
+    let held = far.open();
+    let other = far.resting();
+    far.news(LinkEvent::Heartbeat { last: far.seq + 1 });
+    assert_eq!(far.status(), LinkStatus::Reconciling);
+    let stop = CommandBody::Modify(ModifyTrade {
+        account: account_id(FAR),
+        target: TradeTarget::Position(PositionId(held.0)),
+        price: None,
+        volume: None,
+        stop_loss: LevelChange::Price(dec("58000.00")),
+        take_profit: LevelChange::Keep,
+        expected_version: None,
+    });
+    assert_eq!(far.send(stop), None, "it lowers risk: it flows while the books are compared");
+    let replies = far.rig.replies.len();
+    far.report(LinkReport::Canceled { order: other.to_string(), reason: None });
+    let ended = state(other, VenueOrderStatus::Canceled, "0");
+    far.books("9999.30", vec![ended], vec![super::held(held, "0.10")]);
+    assert_eq!(
+        (far.status(), far.rig.replies.len()),
+        (LinkStatus::Connected, replies),
+        "{}",
+        far.last_error()
+    );
+}

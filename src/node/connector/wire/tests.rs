@@ -70,7 +70,6 @@ fn frames_of_the_gateway_are_as_documented() {
         &GatewayFrame::Cancel { order: "a.o1".into() },
         r#"{"seq":7,"type":"cancel","order":"a.o1"}"#,
     );
-    gateway_round_trip(&GatewayFrame::Resend { after: 3 }, r#"{"seq":7,"type":"resend","after":3}"#);
     gateway_round_trip(&GatewayFrame::Status { orders: vec![] }, r#"{"seq":7,"type":"status","orders":[]}"#);
     gateway_round_trip(&GatewayFrame::Heartbeat, r#"{"seq":7,"type":"heartbeat"}"#);
     gateway_round_trip(&GatewayFrame::Skip { to: 9 }, r#"{"seq":7,"type":"skip","to":9}"#);
