@@ -31,6 +31,20 @@ pub(crate) struct OrderRecord {
     /// An operator said what became of it; what the venue says later is compared with that (LV03).
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub resolved: bool,
+    /// What of it was filled by that word alone: the venue's fills of so much are not booked again.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub unconfirmed: Volume,
+}
+
+fn is_none(volume: &Volume) -> bool {
+    volume.is_zero()
+}
+
+impl OrderRecord {
+    /// An order that nothing has happened to.
+    pub(crate) const fn new(order: Order, strategy: Option<usize>) -> Self {
+        Self { order, fills: Vec::new(), strategy, resolved: false, unconfirmed: Volume::ZERO }
+    }
 }
 
 /// New terms that a venue did not take.

@@ -33,6 +33,7 @@ impl Engine {
         let setup = self.setup();
         let order = self.unknown_order(index, resolve.order)?.clone();
         let instrument = setup.instrument(order.instrument);
+        let mut unconfirmed = Volume::ZERO;
         if let ResolvedAs::Filled { volume, price, commission, venue_position } = &resolve.outcome {
             let said = Said {
                 volume: on_grid("fill.volume", instrument.to_volume(*volume))?,
@@ -40,6 +41,7 @@ impl Engine {
                 commission: Money::of(*commission, self.accounts[index].config.currency),
                 venue_position: venue_position.as_ref(),
             };
+            unconfirmed = said.volume;
             let fill = self.resolved_fill(now, index, &order, instrument, said)?;
             self.report(now, &VenueReport::Filled(fill), out);
         }
@@ -49,6 +51,7 @@ impl Engine {
         out.marks.push(Mark::OrderResolved);
         let record = self.accounts[index].orders.get_mut(&order.id).expect("looked up before");
         record.resolved = true;
+        record.unconfirmed = unconfirmed;
         Ok(ReplyBody::Resolve(Box::new(ResolveReply {
             order: OrderView::new(&record.order, instrument),
             fills: record.fills.iter().map(|fill| FillView::new(fill, instrument)).collect(),
@@ -110,7 +113,14 @@ impl Engine {
             realized_pnl: realized,
             closes: order.position.is_some(),
             position_volume,
-            position_margin: Money::ZERO,
+            position_margin: account.margin_of(
+                order.instrument,
+                held.flatten().map_or(order.side, |position| position.side),
+                position_volume,
+                held.flatten().map_or(said.price, |position| position.open_price),
+                &self.setup(),
+                &self.market,
+            ),
             stop_loss: None,
             take_profit: None,
             reason: FillReason::Resolved,

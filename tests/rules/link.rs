@@ -22,6 +22,7 @@ use lockstep::{
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
+mod resolve;
 mod terms;
 
 const FAR: &str = "far";
@@ -814,67 +815,6 @@ fn books_that_cannot_be_true_take_the_account_to_error() {
             assert_eq!(before.orders, after.orders, "nothing is half applied");
         }
     }
-}
-
-#[test]
-fn lv03_an_operator_resolves_what_nobody_tells_and_a_contrary_report_is_booked_and_alarmed() {
-    let unresolved = || {
-        let mut far = Far::up();
-        far.capabilities.fencing = false;
-        let order = far.sent(buy("BTCUSD", "0.10"));
-        far.cut();
-        far.connect();
-        far.books("10000", vec![state(order, VenueOrderStatus::Unknown, "0")], vec![]);
-        assert_eq!(far.order(order), OrderStatus::Unknown);
-        (far, order)
-    };
-    let resolve = |order, outcome| {
-        CommandBody::Resolve(ResolveOrder {
-            account: account_id(FAR),
-            order,
-            outcome,
-            reason: "phoned".into(),
-        })
-    };
-    let (mut far, order) = unresolved();
-    far.send(resolve(order, ResolvedAs::NotExecuted)).expect("an answer").expect("it is unknown");
-    assert_eq!(far.order(order), OrderStatus::Canceled);
-    let twice = far.send(resolve(order, ResolvedAs::NotExecuted)).expect("an answer");
-    assert_eq!(twice.expect_err("it is known now").reason(), "ORDER_NOT_UNKNOWN");
-    let prev = far.seq;
-    let contrary =
-        NumberedReport { seq: prev + 1, prev, report: LinkReport::Fill(fill(order, "x1", "0.10")) };
-    let out = far.rig.step_alarmed(&Input::Link(Box::new(LinkInput {
-        account: account_id(FAR),
-        event: LinkEvent::Report(Box::new(contrary)),
-    })));
-    assert!(out.marks.contains(&Mark::ResolvedContradicted));
-    assert!(out.events.iter().any(|e| matches!(e, Event::RiskAlert(_))), "somebody is told");
-    assert_eq!(far.rig.view_of(FAR).positions.len(), 1, "the money is where the venue says");
-
-    let (mut far, order) = unresolved();
-    let outcome = ResolvedAs::Filled {
-        volume: dec("0.10"),
-        price: dec("60005.00"),
-        commission: dec("-0.70"),
-        venue_position: Some("t1".into()),
-    };
-    far.send(resolve(order, outcome)).expect("an answer").expect("it is unknown");
-    assert_eq!(far.order(order), OrderStatus::Filled);
-    let view = far.rig.view_of(FAR);
-    assert_eq!(
-        (view.positions[0].open_price, view.summary.balance.amount()),
-        (dec("60005.00"), dec("9999.30"))
-    );
-    let too_much = ResolvedAs::Filled {
-        volume: dec("0.20"),
-        price: dec("60005.00"),
-        commission: Decimal::ZERO,
-        venue_position: None,
-    };
-    let (mut far, order) = unresolved();
-    let refused = far.send(resolve(order, too_much)).expect("an answer").expect_err("more than was ordered");
-    assert_eq!(refused.details["path"], "fill.volume");
 }
 
 #[test]

@@ -57,6 +57,22 @@ impl Desk<'_> {
         }
     }
 
+    /// A fill that is booked by an operator's word gets the names that the venue has for it.
+    pub(super) fn confirmed(&mut self, id: OrderId, volume: Volume, venue_fill: &str, venue_position: &str) {
+        let Some(record) = self.account.orders.get_mut(&id) else { return };
+        record.unconfirmed = record.unconfirmed.less(volume);
+        let Some(booked) = record.fills.iter().find(|fill| fill.reason == FillReason::Resolved) else {
+            return;
+        };
+        let session = &mut self.account.session;
+        session.fills.insert(venue_fill.to_owned(), booked.id);
+        session.last_fill = Some(venue_fill.to_owned());
+        if let Some(position) = self.account.positions.get_mut(&booked.position) {
+            position.venue_position = Some(venue_position.to_owned());
+            session.positions.insert(venue_position.to_owned(), position.id);
+        }
+    }
+
     /// Keeps what the venue calls the fill and its position (LV01).
     fn remember_names(&mut self, fill: &VenueFill) {
         let session = &mut self.account.session;

@@ -113,7 +113,7 @@ impl Desk<'_> {
             self.account.open_orders.insert(id);
         }
         self.touched.placed(self.index, id);
-        self.account.orders.insert(id, OrderRecord { order, fills: Vec::new(), strategy, resolved: false });
+        self.account.orders.insert(id, OrderRecord::new(order, strategy));
     }
 
     /// Asks the venue to cancel. False if the order is not open or already on its way out.
@@ -171,6 +171,9 @@ impl Desk<'_> {
             VenueReport::Modified(terms) => self.modified(terms),
             VenueReport::ModifyRejected { target, reason, .. } => self.modify_rejected(target, reason),
             VenueReport::Filled(fill) => self.fill(fill),
+            VenueReport::Confirmed { order, volume, venue_fill, venue_position, .. } => {
+                self.confirmed(*order, *volume, venue_fill, venue_position);
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::domain::{
     ledger::EntryKind,
     message::{
         LinkFill, LinkReport, Mark, OrderState, Outputs, PositionState, RiskAlert, VenueFill,
-        VenueOrderStatus, VenueReport, VenueSnapshot, Violation, ViolationCode,
+        VenueOrderStatus, VenueReport, VenueRequest, VenueSnapshot, Violation, ViolationCode,
     },
     money::Money,
     order::{Order, OrderStatus, Stop},
@@ -60,14 +60,24 @@ impl Engine {
             market: &self.market,
             now,
             steps: Vec::new(),
+            unwanted: Vec::new(),
+            denied: Vec::new(),
         };
-        let (steps, balance) = match comparison.run(books) {
+        let Found { steps, unwanted, denied, balance } = match comparison.run(books) {
             Ok(found) => found,
             Err(reason) => return self.link_fault(now, index, &format!("its books: {reason}"), out),
         };
         for (report, mark) in &steps {
             out.marks.extend(*mark);
             self.believe(now, index, report, out);
+        }
+        for order in denied.iter().chain(&unwanted) {
+            out.marks.push(Mark::ResolvedContradicted);
+            self.alarm_contradiction(index, Some(*order), out);
+        }
+        for order in unwanted {
+            let account = self.accounts[index].id().clone();
+            out.venue.push(VenueRequest::Cancel { account, order });
         }
         self.take_balance(now, index, balance, out);
         let session = &mut self.accounts[index].session;
@@ -135,6 +145,16 @@ impl Engine {
 /// A report that the books stand for, and what it means.
 type Step = (VenueReport, Option<Mark>);
 
+/// What a comparison has found: the reports that make our books the venue's, its balance, and orders that
+/// must be cancelled there.
+struct Found {
+    steps: Vec<Step>,
+    unwanted: Vec<OrderId>,
+    /// Orders whose fills were booked by an operator's word, and are not there.
+    denied: Vec<OrderId>,
+    balance: Money,
+}
+
 /// A comparison at work, on a copy of the account.
 struct Comparison<'a> {
     account: Account,
@@ -143,11 +163,15 @@ struct Comparison<'a> {
     now: UnixNanos,
     gapless: bool,
     steps: Vec<Step>,
+    /// Orders that work there, though an operator's word ended them.
+    unwanted: Vec<OrderId>,
+    /// Orders whose fills it does not have, though an operator's word booked them.
+    denied: Vec<OrderId>,
 }
 
 impl Comparison<'_> {
     /// The reports that make our books the venue's, and the venue's balance.
-    fn run(mut self, books: &VenueSnapshot) -> Result<(Vec<Step>, Money), String> {
+    fn run(mut self, books: &VenueSnapshot) -> Result<Found, String> {
         let last = self.account.session.last_report;
         if !self.account.session.log_changed && books.seq < last {
             return Err(format!("they end with report {}, after report {last} came", books.seq));
@@ -159,17 +183,22 @@ impl Comparison<'_> {
         let balance = self.judge().money("balance", books.balance)?;
         self.compare_terms(books)?;
         for fill in books.fills.iter().flatten() {
-            if let Some(report) = self.judge().report(&LinkReport::Fill(fill.clone()))? {
-                self.take(report, Some(Mark::MissedFill));
-            }
+            self.take_fill(fill)?;
         }
         self.compare_orders(books)?;
         self.compare_positions(books)?;
-        Ok((self.steps, balance))
+        Ok(Found { steps: self.steps, unwanted: self.unwanted, denied: self.denied, balance })
     }
 
     fn judge(&self) -> Judge<'_> {
         Judge { account: &self.account, setup: self.setup, market: self.market }
+    }
+
+    fn take_fill(&mut self, fill: &LinkFill) -> Result<(), String> {
+        for report in self.judge().report(&LinkReport::Fill(fill.clone()))? {
+            self.take(report, Some(Mark::MissedFill));
+        }
+        Ok(())
     }
 
     /// Notes a report and applies it to the copy.
@@ -199,7 +228,12 @@ impl Comparison<'_> {
         }
         let open: Vec<OrderId> = self.account.open_orders.iter().copied().collect();
         for state in books.orders.iter().filter(|s| s.status == VenueOrderStatus::Working) {
-            if OrderId::parse(&state.order).is_ok_and(|id| open.contains(&id)) {
+            let id = OrderId::parse(&state.order).ok();
+            if id.is_some_and(|id| open.contains(&id)) {
+                continue;
+            }
+            if let Some(id) = id.filter(|id| self.is_resolved(*id)) {
+                self.unwanted.push(id); // an operator was told that it never was
                 continue;
             }
             let name = text(&state.order);
@@ -344,10 +378,7 @@ impl Comparison<'_> {
             reason: FillReason::Reconciled,
             ts: self.now,
         };
-        if let Some(report) = self.judge().report(&LinkReport::Fill(fill))? {
-            self.take(report, Some(Mark::MissedFill));
-        }
-        Ok(())
+        self.take_fill(&fill)
     }
 
     /// Terms come first: what is filled is filled under them, and an order that has ended had them, too.
@@ -368,7 +399,8 @@ impl Comparison<'_> {
         let report =
             LinkReport::Modified { order: id.to_string(), volume, price: state.price, levels: state.levels };
         let order = self.account.orders[&id].order.clone();
-        let Some(VenueReport::Modified(terms)) = self.judge().report(&report)? else { return Ok(()) };
+        let believed = self.judge().report(&report)?;
+        let Some(VenueReport::Modified(terms)) = believed.into_iter().next() else { return Ok(()) };
         let is_distance = |stop: Option<Stop>| matches!(stop, Some(Stop::Ticks(_) | Stop::Percent(_)));
         let same = |ours: Option<Stop>, theirs: Option<Stop>| ours == theirs || is_distance(ours);
         let as_ours = terms.volume == Some(order.volume)
@@ -392,6 +424,7 @@ impl Comparison<'_> {
     fn compare_positions(&mut self, books: &VenueSnapshot) -> Result<(), String> {
         let mut seen: Vec<PositionId> = Vec::new();
         for state in &books.positions {
+            self.open_resolved(state)?;
             let id = self.find_position(state)?;
             if seen.contains(&id) {
                 return Err(format!("position `{}` is in them twice", text(&state.position)));
@@ -402,13 +435,46 @@ impl Comparison<'_> {
         let gone: Vec<Position> =
             self.account.positions.values().filter(|p| !seen.contains(&p.id)).cloned().collect();
         for position in gone {
-            if self.gapless {
+            if self.is_resolved(OrderId(position.id.0)) {
+                self.denied.push(OrderId(position.id.0));
+            } else if self.gapless {
                 let id = position.id;
                 return Err(format!("position {id} is not in them, and no report closed it"));
             }
             self.close_unseen(&position, position.volume);
         }
         Ok(())
+    }
+
+    /// Whether an operator's word ended the order.
+    fn is_resolved(&self, id: OrderId) -> bool {
+        self.account.orders.get(&id).is_some_and(|record| record.resolved)
+    }
+
+    /// A position of an order that, by an operator's word, had opened none: it is there all the same.
+    fn open_resolved(&mut self, state: &PositionState) -> Result<(), String> {
+        let Some(id) = state.order.as_deref().and_then(|order| OrderId::parse(order).ok()) else {
+            return Ok(());
+        };
+        if self.account.positions.contains_key(&PositionId(id.0)) || !self.is_resolved(id) {
+            return Ok(());
+        }
+        self.take_fill(&LinkFill {
+            fill: format!("syn:{id}:{}@{}", state.volume, state.open_price),
+            order: Some(id.to_string()),
+            position: state.position.clone(),
+            symbol: state.symbol.clone(),
+            side: state.side,
+            volume: state.volume,
+            price: state.open_price,
+            commission: Decimal::ZERO,
+            realized_pnl: Decimal::ZERO,
+            closes: false,
+            position_volume: state.volume,
+            levels: state.levels,
+            reason: FillReason::Reconciled,
+            ts: self.now,
+        })
     }
 
     fn find_position(&self, state: &PositionState) -> Result<PositionId, String> {

@@ -142,16 +142,25 @@ impl Engine {
             let reason = format!("its report {} follows {prev}, but {last} was the last one", report.seq);
             return self.link_fault(now, index, &reason, out);
         }
+        let mut compare = false;
         if !self.is_too_late(index, &report.report) {
             match self.judge(index, &report.report) {
                 Err(reason) => return self.link_fault(now, index, &reason, out),
-                Ok(None) => out.marks.push(Mark::DuplicateFill),
-                Ok(Some(believed)) => self.believe(now, index, &believed, out),
+                Ok(believed) if believed.is_empty() => out.marks.push(Mark::DuplicateFill),
+                Ok(believed) => {
+                    believed.iter().for_each(|report| self.believe(now, index, report, out));
+                    // an operator's figures may have been others: the balance tells
+                    compare = believed.iter().any(|r| matches!(r, VenueReport::Confirmed { .. }));
+                }
             }
         }
         let session = &mut self.accounts[index].session;
         session.last_report = report.seq;
         session.resend_asked = false;
+        if compare {
+            self.set_link(now, index, LinkStatus::Reconciling, None, out);
+            self.ask_for_books(index, out);
+        }
     }
 
     /// What a venue answers about a request that left no trace there: it refuses it, or says that the
@@ -206,7 +215,7 @@ impl Engine {
             if !open.contains_key(name))
     }
 
-    fn judge(&self, index: usize, report: &LinkReport) -> Result<Option<VenueReport>, String> {
+    fn judge(&self, index: usize, report: &LinkReport) -> Result<Vec<VenueReport>, String> {
         let setup = self.setup();
         Judge { account: &self.accounts[index], setup: &setup, market: &self.market }.report(report)
     }
@@ -216,13 +225,15 @@ impl Engine {
         let account = &self.accounts[index];
         let (fills, order) = match report {
             VenueReport::Filled(fill) => (true, fill.order),
+            VenueReport::Confirmed { order, .. } => (true, Some(*order)),
             VenueReport::Accepted { order, .. } | VenueReport::Canceled { order, .. } => {
                 (false, Some(*order))
             }
             _ => (false, None),
         };
         let record = order.and_then(|id| account.orders.get(&id));
-        let contradicts = record.is_some_and(|r| r.resolved);
+        let denies = matches!(report, VenueReport::Filled(_) | VenueReport::Accepted { .. });
+        let contradicts = denies && record.is_some_and(|r| r.resolved);
         let ended = record.is_some_and(|r| r.order.status.is_terminal());
         let in_doubt = [OrderStatus::Submitted, OrderStatus::PendingCancel, OrderStatus::Unknown];
         let rests = record.is_some_and(|r| !in_doubt.contains(&r.order.status));
@@ -232,6 +243,11 @@ impl Engine {
         if contradicts {
             out.marks.push(Mark::ResolvedContradicted);
             self.alarm_contradiction(index, order, out);
+            if let VenueReport::Accepted { account, order, .. } = report {
+                // nobody wants it any more
+                let (account, order) = (account.clone(), *order);
+                return out.venue.push(VenueRequest::Cancel { account, order });
+            }
         }
         if ended && !fills {
             return; // it says once more that it has ended, or too late that it rested

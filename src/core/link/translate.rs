@@ -21,10 +21,11 @@ pub(super) struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// The report as the engine takes it; `None` if it was taken before (LV01).
-    pub(super) fn report(self, report: &LinkReport) -> Result<Option<VenueReport>, String> {
+    /// The report as the engine takes it, in parts if an operator's word had booked a part of it; none if it
+    /// was taken before (LV01).
+    pub(super) fn report(self, report: &LinkReport) -> Result<Vec<VenueReport>, String> {
         let account = self.account.id().clone();
-        Ok(Some(match report {
+        Ok(vec![match report {
             LinkReport::Accepted { order, venue_order } => VenueReport::Accepted {
                 account,
                 order: self.order(order)?.order.id,
@@ -61,8 +62,8 @@ impl<'a> Judge<'a> {
             LinkReport::Position { position, levels } => {
                 VenueReport::Modified(self.position_terms(self.position(position)?, position, levels)?)
             }
-            LinkReport::Fill(fill) => return Ok(self.fill(fill)?.map(VenueReport::Filled)),
-        }))
+            LinkReport::Fill(fill) => return self.fill(fill),
+        }])
     }
 
     /// One of our orders, by name.
@@ -126,11 +127,34 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// A fill, checked against the order, the position and itself.
-    pub(super) fn fill(self, fill: &LinkFill) -> Result<Option<VenueFill>, String> {
+    /// A fill: what of it an operator's word had booked, and what is new.
+    fn fill(self, fill: &LinkFill) -> Result<Vec<VenueReport>, String> {
         if self.account.session.fills.contains_key(&fill.fill) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
+        let record = fill.order.as_deref().map(|name| self.order(name)).transpose()?;
+        let (mut parts, mut rest) = (Vec::new(), fill.volume);
+        if let Some(record) = record.filter(|record| !record.unconfirmed.is_zero()) {
+            let spec = self.setup.instrument(record.order.instrument);
+            let volume = on_grid(spec.to_volume(fill.volume), "volume", fill.volume, spec)?;
+            let volume = volume.min(record.unconfirmed);
+            rest = fill.volume - spec.lots(volume);
+            parts.push(VenueReport::Confirmed {
+                account: self.account.id().clone(),
+                order: record.order.id,
+                volume,
+                venue_fill: fill.fill.clone(),
+                venue_position: fill.position.clone(),
+            });
+        }
+        if !rest.is_zero() {
+            parts.push(VenueReport::Filled(self.new_fill(&LinkFill { volume: rest, ..fill.clone() })?));
+        }
+        Ok(parts)
+    }
+
+    /// A fill, checked against the order, the position and itself.
+    fn new_fill(self, fill: &LinkFill) -> Result<VenueFill, String> {
         let name = text(&fill.fill);
         let impossible = |why: &str| format!("its fill `{name}` is impossible: {why}");
         let (instrument, spec) = self.instrument(&fill.symbol)?;
@@ -153,6 +177,12 @@ impl<'a> Judge<'a> {
         } else {
             self.position(&fill.position).ok()
         };
+        // a position that an operator's word opened gets its name now
+        let unnamed = || {
+            let opened = order.map(|order| PositionId(order.id.0)).filter(|_| !fill.closes)?;
+            self.account.positions.get(&opened).filter(|position| position.venue_position.is_none())
+        };
+        let held = held.or_else(unnamed);
         let position = match (held, order) {
             (Some(held), Some(order)) if !fill.closes && held.id.0 != order.id.0 => {
                 return Err(impossible("it opens a position that another order opened"));
@@ -183,7 +213,7 @@ impl<'a> Judge<'a> {
         }
         let open = held.map_or(price, |p| p.open_price);
         let side = held.map_or(fill.side, |p| p.side);
-        Ok(Some(VenueFill {
+        Ok(VenueFill {
             account: self.account.id().clone(),
             fill: FillId(self.account.last_fill + 1),
             venue_fill: Some(fill.fill.clone()),
@@ -203,7 +233,7 @@ impl<'a> Judge<'a> {
             take_profit: level(fill.levels.take_profit, spec)?,
             reason: fill.reason,
             ts: fill.ts,
-        }))
+        })
     }
 
     pub(super) fn instrument(self, symbol: &str) -> Result<(InstrumentId, &'a Instrument), String> {

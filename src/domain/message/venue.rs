@@ -152,6 +152,14 @@ pub enum VenueReport {
         reason: String,
     },
     Filled(VenueFill),
+    /// The venue tells of a fill that an operator's word had booked: it is not booked again (LV03).
+    Confirmed {
+        account: AccountId,
+        order: OrderId,
+        volume: Volume,
+        venue_fill: String,
+        venue_position: String,
+    },
 }
 
 impl VenueReport {
@@ -165,6 +173,7 @@ impl VenueReport {
             | Self::Canceled { account, .. }
             | Self::CancelRejected { account, .. }
             | Self::Expired { account, .. }
+            | Self::Confirmed { account, .. }
             | Self::ModifyRejected { account, .. } => account,
         }
     }
