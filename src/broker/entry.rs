@@ -140,7 +140,7 @@ impl Entry {
         Ok(same.then(|| LinkReport::Position { position: name.to_owned(), levels: before }))
     }
 
-    /// Gives the command; waits while the lane is full.
+    /// Gives the command; waits while the lane is full, and keeps its place before what is sent meanwhile.
     async fn command(&self, body: CommandBody) -> Result<(), Refusal> {
         let request = CommandRequest {
             principal: self.principal.clone(),
@@ -149,9 +149,9 @@ impl Entry {
             idempotency: None,
             body,
         };
-        let mut attempt = 1;
+        let (arrival, mut attempt) = (self.handle.arrival(), 1);
         loop {
-            match self.handle.command(request.clone()).await {
+            match self.handle.command_arrived(arrival, request.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(refusal) if refusal.reason() == "LANE_FULL" && attempt < LANE_ATTEMPTS => {
                     attempt += 1;

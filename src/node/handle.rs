@@ -54,6 +54,10 @@ pub struct Response {
     pub journal_offset: u64,
 }
 
+/// When a command was sent, counted over all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Arrival(u64);
+
 /// The way to the machine. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
@@ -82,7 +86,21 @@ impl Handle {
     /// `TIMEOUT` after 5 s and `INTERNAL_ERROR` `JOURNAL_UNAVAILABLE` after a failed commit, both
     /// with `details.outcome`.
     pub async fn command(&self, request: CommandRequest) -> Result<Response, Refusal> {
-        let arrival = self.shared.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.command_arrived(self.arrival(), request).await
+    }
+
+    /// A place in the order in which commands were sent.
+    pub(crate) fn arrival(&self) -> Arrival {
+        Arrival(self.shared.arrivals.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Gives a command that arrived earlier and found no room: a cancel that was sent after it still
+    /// concerns it.
+    pub(crate) async fn command_arrived(
+        &self,
+        arrival: Arrival,
+        request: CommandRequest,
+    ) -> Result<Response, Refusal> {
         let prior = match &request.body {
             CommandBody::Place(place) => match &place.client_order_id {
                 Some(id) => self.prior_order(place.account.clone(), id.clone()).await?,
@@ -102,7 +120,7 @@ impl Handle {
             | CommandBody::Connect(_) => &self.lanes.commands,
         };
         let (reply, answer) = oneshot::channel();
-        enter(lane, Request::Command { request: Box::new(request), arrival, prior, reply })?;
+        enter(lane, Request::Command { request: Box::new(request), arrival: arrival.0, prior, reply })?;
         self.wait(answer, "may_have_executed").await
     }
 

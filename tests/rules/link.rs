@@ -386,6 +386,37 @@ fn lv01_a_venue_without_history_gives_fills_whose_ids_are_functions_of_their_con
     assert_eq!(run(), run());
 }
 
+/// Books need not say which order opened a position.
+#[test]
+fn lv01_a_position_without_its_order_is_known_by_its_name_or_by_its_content() {
+    for filled_before in [false, true] {
+        let mut far = Far::up();
+        let order = far.resting();
+        if filled_before {
+            far.report(LinkReport::Fill(LinkFill { price: dec("59000.00"), ..fill(order, "x1", "0.04") }));
+        }
+        far.cut();
+        far.news(LinkEvent::Up(LinkUp { log: "log-2".to_owned(), capabilities: far.capabilities.clone() }));
+        let average = Some(dec("59000.00"));
+        let filled = OrderState { avg_price: average, ..state(order, VenueOrderStatus::Filled, "0.10") };
+        let anonymous = PositionState { order: None, open_price: dec("59000.00"), ..held(order, "0.10") };
+        let (seq, balance, currency) = (1, dec("9998.00"), "USD".to_owned());
+        let (orders, positions) = (vec![filled], vec![anonymous]);
+        let books = VenueSnapshot { seq, balance, currency, orders, positions, fills: None };
+        far.news(LinkEvent::Snapshot(Box::new(books)));
+        assert_eq!(far.status(), LinkStatus::Connected, "{}", far.last_error());
+        far.seq = 1;
+        let close = LinkFill { price: dec("60000.00"), ..venue_close(order, "x9") };
+        far.news(LinkEvent::Report(Box::new(NumberedReport {
+            seq: 2,
+            prev: 1,
+            report: LinkReport::Fill(close),
+        })));
+        assert_eq!(far.status(), LinkStatus::Connected, "{}", far.last_error());
+        assert!(far.rig.view_of(FAR).positions.is_empty(), "it is known by the venue's name");
+    }
+}
+
 #[test]
 fn lv01_books_that_rest_on_lost_reports_wait_for_them() {
     let mut far = Far::up();

@@ -29,6 +29,9 @@ use std::collections::BTreeMap;
 /// Why an order ended that a venue had taken and does not know any more.
 const VENUE_FORGOT: &str = "VENUE_FORGOT";
 
+/// How names begin that the venue did not give: the rest is a function of content (LV01).
+const MADE_UP: &str = "syn:";
+
 impl Engine {
     /// Compares the books; afterwards the account is connected, or in `error` with the reason.
     pub(super) fn compare_books(
@@ -350,11 +353,13 @@ impl Comparison<'_> {
             Some(held) => (self.account.positions.get(&held).and_then(|p| p.venue_position.clone()), true),
             None => {
                 let ours = id.to_string();
-                let opened = books.positions.iter().find(|p| p.order.as_ref() == Some(&ours));
-                (opened.map(|p| p.position.clone()), false)
+                let known =
+                    self.account.positions.get(&PositionId(id.0)).and_then(|p| p.venue_position.clone());
+                let told = || books.positions.iter().find(|p| p.order.as_ref() == Some(&ours));
+                (known.or_else(|| told().map(|p| p.position.clone())), false)
             }
         };
-        let position = position.unwrap_or_else(|| format!("syn:{id}"));
+        let position = position.unwrap_or_else(|| format!("{MADE_UP}{id}"));
         let held = self.account.session.positions.get(&position).and_then(|p| self.account.positions.get(p));
         let before = held.map_or(0, |p| p.volume.0);
         let after = if closes { before.saturating_sub(missing.0) } else { before.saturating_add(missing.0) };
@@ -363,7 +368,7 @@ impl Comparison<'_> {
             None => Money::ZERO,
         };
         let fill = LinkFill {
-            fill: format!("syn:{id}:{stated}@{average}"),
+            fill: format!("{MADE_UP}{id}:{stated}@{average}"),
             order: Some(id.to_string()),
             position,
             symbol: spec.symbol.to_string(),
@@ -425,7 +430,7 @@ impl Comparison<'_> {
         let mut seen: Vec<PositionId> = Vec::new();
         for state in &books.positions {
             self.open_resolved(state)?;
-            let id = self.find_position(state)?;
+            let id = self.find_position(state, &seen)?;
             if seen.contains(&id) {
                 return Err(format!("position `{}` is in them twice", text(&state.position)));
             }
@@ -460,7 +465,7 @@ impl Comparison<'_> {
             return Ok(());
         }
         self.take_fill(&LinkFill {
-            fill: format!("syn:{id}:{}@{}", state.volume, state.open_price),
+            fill: format!("{MADE_UP}{id}:{}@{}", state.volume, state.open_price),
             order: Some(id.to_string()),
             position: state.position.clone(),
             symbol: state.symbol.clone(),
@@ -477,14 +482,26 @@ impl Comparison<'_> {
         })
     }
 
-    fn find_position(&self, state: &PositionState) -> Result<PositionId, String> {
+    fn find_position(&self, state: &PositionState, seen: &[PositionId]) -> Result<PositionId, String> {
         let by_name = self.account.session.positions.get(&state.position).copied();
         let by_order = || {
             let order = OrderId::parse(state.order.as_deref()?).ok()?;
             Some(PositionId(order.0))
         };
+        // one that a fill opened of which the books told no position: its name is made up, or unknown
+        let by_content = || {
+            let (instrument, spec) = self.judge().instrument(&state.symbol).ok()?;
+            let volume = spec.to_volume(state.volume)?;
+            let nameless = |p: &&Position| {
+                let named = p.venue_position.as_ref().is_some_and(|name| !name.starts_with(MADE_UP));
+                let same = (p.instrument, p.side, p.volume) == (instrument, state.side, volume);
+                same && !named && !seen.contains(&p.id)
+            };
+            self.account.positions.values().find(nameless).map(|p| p.id)
+        };
         by_name
             .or_else(by_order)
+            .or_else(by_content)
             .filter(|id| self.account.positions.contains_key(id))
             .ok_or_else(|| format!("position `{}` is in them, and is not ours", text(&state.position)))
     }
@@ -525,7 +542,7 @@ impl Comparison<'_> {
         let fill = VenueFill {
             account: self.account.id().clone(),
             fill: crate::domain::id::FillId(self.account.last_fill + 1),
-            venue_fill: Some(format!("syn:{}:{}", position.id, spec.lots(rest))),
+            venue_fill: Some(format!("{MADE_UP}{}:{}", position.id, spec.lots(rest))),
             order: None,
             position: position.id,
             venue_position: position.venue_position.clone(),

@@ -113,7 +113,12 @@ impl Bench {
     }
 
     pub async fn buy(&self) -> Result<Response, Refusal> {
-        self.command(CommandBody::Place(PlaceOrder {
+        self.command(Self::order()).await
+    }
+
+    /// A market order for 0.01 lots.
+    pub fn order() -> CommandBody {
+        CommandBody::Place(PlaceOrder {
             account: account(),
             symbol: "BTCUSD".into(),
             side: Side::Buy,
@@ -131,8 +136,7 @@ impl Bench {
             position: None,
             client_order_id: None,
             reason: None,
-        }))
-        .await
+        })
     }
 
     pub async fn emergency_stop(&self) -> Result<Response, Refusal> {
@@ -150,10 +154,13 @@ impl Bench {
         self.command(CommandBody::Cancel(CancelOrders { account: account(), target })).await
     }
 
+    /// What a tester asks for.
+    pub fn request(body: CommandBody) -> CommandRequest {
+        CommandRequest { principal: "tester".into(), origin: Origin::User, idempotency: None, body }
+    }
+
     async fn command(&self, body: CommandBody) -> Result<Response, Refusal> {
-        let request =
-            CommandRequest { principal: "tester".into(), origin: Origin::User, idempotency: None, body };
-        self.node.handle.command(request).await
+        self.node.handle.command(Self::request(body)).await
     }
 
     /// Open positions, as told by the running node.

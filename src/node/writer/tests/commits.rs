@@ -60,6 +60,19 @@ async fn rk05_a_cancel_that_overtakes_an_order_keeps_it_from_starting() {
 }
 
 #[tokio::test]
+async fn rk05_an_order_that_found_no_room_keeps_its_place_before_a_later_cancel() {
+    let memory = Memory::default();
+    let bench = Bench::start(&memory).await;
+    bench.price(5_000_000).await;
+    let arrival = bench.node.handle.arrival();
+    bench.cancel_all().await.expect("there is nothing to cancel yet");
+    let again = bench.node.handle.command_arrived(arrival, Bench::request(Bench::order()));
+    let refused = again.await.expect_err("nobody wants it any more");
+    assert_eq!(refused.reason(), "CANCELED_BEFORE_START");
+    assert_eq!(bench.positions().await, 0);
+}
+
+#[tokio::test]
 async fn lv04_a_drain_leaves_a_snapshot_at_the_head_and_a_restart_goes_on() {
     let memory = Memory::default();
     let bench = Bench::start(&memory).await;
