@@ -20,6 +20,8 @@ pub(super) struct Outbox {
     written: usize,
     /// Bytes that went out in all.
     sent: u64,
+    /// Something was written since the stream was flushed.
+    unflushed: bool,
 }
 
 impl Outbox {
@@ -56,6 +58,7 @@ impl Outbox {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
+            self.unflushed = true;
             self.sent += count as u64;
             if self.written == line.len() {
                 self.bytes -= line.len();
@@ -63,6 +66,10 @@ impl Outbox {
                 self.lines.pop_front();
             }
         }
-        Pin::new(stream).poll_flush(cx)
+        if self.unflushed {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 }

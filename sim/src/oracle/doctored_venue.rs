@@ -250,6 +250,41 @@ fn rk05_stop_sees_an_opening_order_leave_under_a_stop() {
 }
 
 #[test]
+fn rk05_stop_sees_terms_that_add_risk_leave_under_a_stop() {
+    let changed = |began: usize, order: &str, volume: &str, price: &str, stop_loss: Option<&str>| {
+        found(move |h| {
+            let stop = json!({ "stopId": "s1", "actions": ["pause"], "phase": "latched" });
+            h.gateway.steps[3].events.push(("event.emergency_stop".into(), stop));
+            h.gateway.commits.push(crate::history::Commit { seq: 41, offset: 4 });
+            let answer = Answer { seq: 56, ok: true, body: json!({ "stopId": "s1", "latched": true }) };
+            let asked =
+                Request { method: "risk.emergencyStop".into(), answers: vec![answer], ..Request::default() };
+            h.clients =
+                vec![ClientHistory { name: "operator", requests: vec![asked], ..ClientHistory::default() }];
+            let frame = |kind: &str, seq, volume: &str, price: &str, stop_loss: Option<&str>| {
+                json!({ "type": kind, "order": "e.o3", "seq": seq, "volume": volume, "price": price,
+                    "stopLoss": stop_loss.map(|price| json!({ "price": price })) })
+            };
+            let placed = frame("submit", 3, "0.10", "59000.00", Some("58000.00"));
+            h.sent.push(SentLine { frame: placed, ..submit(50, "e.o3") });
+            let mut terms = frame("modify", 4, volume, price, stop_loss);
+            terms["order"] = json!(order);
+            h.sent.push(SentLine { frame: terms, ..submit(began, "e.o3") });
+        })
+    };
+    let as_was = Some("58000.00");
+    for (volume, price, stop_loss) in
+        [("0.20", "59000.00", as_was), ("0.10", "59500.00", as_was), ("0.10", "59000.00", None)]
+    {
+        let case = format!("{volume} at {price}, {stop_loss:?}");
+        assert!(changed(58, "e.o3", volume, price, stop_loss).contains(&("stop", "RK05")), "{case}");
+        assert_eq!(changed(55, "e.o3", volume, price, stop_loss), [], "before the answer: {case}");
+    }
+    assert_eq!(changed(58, "e.o3", "0.05", "59000.00", Some("58500.00")), [], "it lowers risk");
+    assert_eq!(changed(58, "e.o9", "0.20", "59500.00", None), [], "a reduction's terms");
+}
+
+#[test]
 fn alarm_sees_what_a_machine_noted() {
     let noted = |mark: &str| {
         let mark = mark.to_owned();

@@ -1,6 +1,6 @@
 //! `stop`: from the latch of an emergency stop to its resume nothing adds risk (RK05).
 
-use super::{Findings, Log, LogEvent, Severity, Violation};
+use super::{Findings, Log, LogEvent, Severity, Violation, arithmetic::units};
 use crate::{
     history::{Answer, History},
     plan::{PAPER, Plan},
@@ -136,7 +136,30 @@ struct Known {
     resumed: Option<usize>,
 }
 
-/// Once a stop is answered, nothing that opens leaves for a venue until the resume.
+/// Terms of an order, as they went to its venue.
+struct Terms {
+    volume: Option<i128>,
+    price: Option<i128>,
+    has_stop_loss: bool,
+}
+
+impl Terms {
+    fn of(frame: &Value) -> Self {
+        let has_stop_loss = !frame["stopLoss"].is_null();
+        Self { volume: units(&frame["volume"]), price: units(&frame["price"]), has_stop_loss }
+    }
+
+    /// Whether they risk more than any that went before.
+    fn widen(&self, before: &[Self]) -> bool {
+        let larger = before.iter().all(|b| self.volume > b.volume);
+        let moved = before.iter().all(|b| self.price != b.price);
+        let unprotected = !self.has_stop_loss && before.iter().all(|b| b.has_stop_loss);
+        !before.is_empty() && (larger || moved || unprotected)
+    }
+}
+
+/// Once a stop is answered, nothing that opens leaves for a venue until the resume, and no terms that risk
+/// more.
 fn sent_under_stops(plan: &Plan, history: &History, log: &Log<'_>, findings: &mut Findings) {
     let stops = known_stops(history, log);
     let accounts: BTreeMap<&str, &str> = plan
@@ -146,6 +169,7 @@ fn sent_under_stops(plan: &Plan, history: &History, log: &Log<'_>, findings: &mu
         .map(|account| (account.login.as_str(), account.id.as_str()))
         .collect();
     let mut streams: BTreeMap<u64, &str> = BTreeMap::new();
+    let mut terms: BTreeMap<String, Vec<Terms>> = BTreeMap::new();
     for line in &history.sent {
         let frame = &line.frame;
         match (frame["type"].as_str(), streams.get(&line.stream)) {
@@ -153,7 +177,17 @@ fn sent_under_stops(plan: &Plan, history: &History, log: &Log<'_>, findings: &mu
                 let account = frame["account"].as_str().and_then(|login| accounts.get(login));
                 streams.extend(account.map(|account| (line.stream, *account)));
             }
-            (Some("submit"), Some(account)) if frame["position"].is_null() => {
+            (Some(kind @ ("submit" | "modify")), Some(account)) if frame["position"].is_null() => {
+                let before = terms.entry(text(frame, "order")).or_default();
+                let new = Terms::of(frame);
+                // a modification of an order that reduces has nothing before it
+                let adds_risk = kind == "submit" || new.widen(before);
+                if kind == "submit" || !before.is_empty() {
+                    before.push(new);
+                }
+                if !adds_risk {
+                    continue;
+                }
                 let strikes = |stop: &&Known| {
                     let concerned = stop.account.as_ref().is_none_or(|of| of == account);
                     let latched = stop.acknowledged < line.began;
@@ -161,7 +195,7 @@ fn sent_under_stops(plan: &Plan, history: &History, log: &Log<'_>, findings: &mu
                 };
                 if stops.iter().any(|stop| strikes(&stop)) {
                     let message =
-                        format!("an opening order left for the venue of {account} under a stop: {frame}");
+                        format!("what adds risk left for the venue of {account} under a stop: {frame}");
                     findings.add("RK05", line.began, message);
                 }
             }

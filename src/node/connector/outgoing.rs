@@ -82,6 +82,8 @@ pub(super) struct Outgoing {
     waiting: VecDeque<Frame>,
     waiting_bytes: usize,
     head: Option<Head>,
+    /// Something was written since the stream was flushed.
+    unflushed: bool,
     /// The greatest number of which a byte is on the wire.
     last: u64,
     sent: VecDeque<Sent>,
@@ -128,6 +130,7 @@ impl Outgoing {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             head: None,
+            unflushed: false,
             last: 0,
             sent: VecDeque::new(),
             sent_bytes: 0,
@@ -211,7 +214,11 @@ impl Outgoing {
         loop {
             let Some(head) = &mut self.head else {
                 if !self.advance() {
-                    return Pin::new(stream).poll_flush(cx);
+                    if self.unflushed {
+                        ready!(Pin::new(stream).poll_flush(cx))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Ready(Ok(()));
                 }
                 continue;
             };
@@ -220,6 +227,7 @@ impl Outgoing {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             head.written += count;
+            self.unflushed = true;
             self.last = self.last.max(head.number);
             if head.written == head.line.len()
                 && let Some(Head { frame, number, .. }) = self.head.take()
