@@ -375,6 +375,21 @@ fn token(data: &Path, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&text).trim().to_owned())
 }
 
+#[test]
+fn tokens_are_not_changed_beside_a_process_that_is_starting() {
+    let (_place, data, _) = workplace();
+    assert!(token(&data, &["new", "--role=viewer"]).0);
+    let starting =
+        std::fs::OpenOptions::new().write(true).open(data.join("tokens.lock")).expect("made before");
+    starting.lock().expect("nobody has it");
+    for arguments in [&["new", "--role=viewer"][..], &["revoke", "viewer-2"]] {
+        let (made, why) = token(&data, arguments);
+        assert!(!made && why.contains("try again"), "{why}");
+    }
+    drop(starting);
+    assert!(token(&data, &["revoke", "viewer-2"]).0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gw05_tokens_are_listed_and_revoked_with_and_without_a_gateway() {
     let (_place, data, config) = workplace();

@@ -9,12 +9,13 @@ use crate::{
         host::{FileStorage, PrivateFiles, TokioRuntime},
         runtime::{Rt, TaskKind, timeout},
         services::Services,
-        tokens::OPERATOR_TOKEN,
+        tokens::{OPERATOR_TOKEN, TOKENS_LOCK},
     },
     serve::{Ready, ServeError, ServeOptions, serve, serve_venue},
 };
 use std::{
     error::Error,
+    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -31,6 +32,11 @@ use tokio::{
 
 /// Signals that come so close together are one wish.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// How often the lock of the tokens is tried, and the pause between: `lockstep token` has it for a moment,
+/// and a process that is ending until it is gone.
+const TOKENS_ATTEMPTS: u32 = 20;
+const TOKENS_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is served.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +77,7 @@ impl Process {
     async fn serve(self, options: ServeOptions) -> Result<(), Box<dyn Error>> {
         let directory = self.directory.clone();
         let rt: Rt = Arc::new(TokioRuntime::new());
+        let _tokens = hold_tokens(&rt, &directory).await?;
         let services = Services {
             storage: Arc::new(FileStorage::new(&directory)),
             files: Arc::new(PrivateFiles::new(&directory)),
@@ -118,6 +125,19 @@ impl Process {
             }
         }
     }
+}
+
+/// Keeps `lockstep token` from writing beside this process, from before it reads the tokens.
+async fn hold_tokens(rt: &Rt, directory: &Path) -> Result<File, Box<dyn Error>> {
+    let files = PrivateFiles::new(directory);
+    for _ in 0..TOKENS_ATTEMPTS {
+        match files.lock(TOKENS_LOCK) {
+            Ok(Some(held)) => return Ok(held),
+            Ok(None) => rt.sleep(TOKENS_PAUSE).await,
+            Err(error) => return Err(format!("{TOKENS_LOCK} in the data directory: {error}").into()),
+        }
+    }
+    Err("another gateway uses this directory: stop it, or give another with --data-dir".into())
 }
 
 /// The first signal drains. A later one ends the process at once: somebody has lost patience. Supervisors

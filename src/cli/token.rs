@@ -7,11 +7,12 @@ use crate::{
         control::{self, ControlError, ControlRequest, TokenRequest},
         host::{PrivateFiles, TokioRuntime},
         runtime::Rt,
-        tokens::{Accounts, Role, Scope, TokenError, TokenStore},
+        tokens::{Accounts, Role, Scope, TOKENS_LOCK, TokenError, TokenStore},
     },
 };
 use std::{
     error::Error,
+    fs::File,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -80,6 +81,13 @@ fn open(directory: &Path) -> Result<TokenStore, TokenError> {
     TokenStore::open(Arc::new(TokioRuntime::new()), Arc::new(PrivateFiles::new(directory)))
 }
 
+/// No process serves, and none may begin to until the tokens are written.
+fn hold(directory: &Path) -> Result<File, Box<dyn Error>> {
+    let held = PrivateFiles::new(directory).lock(TOKENS_LOCK)?;
+    let busy = "a process on this data directory is starting or ending: try again in a moment";
+    held.ok_or_else(|| busy.into())
+}
+
 /// The file is replaced whole, so that it can be read beside a running gateway.
 fn names(directory: &Path) -> Result<String, Box<dyn Error>> {
     let lines = open(directory)?.principals().into_iter().map(|principal| {
@@ -99,6 +107,7 @@ async fn take_away(revoke: &RevokeToken) -> Result<String, Box<dyn Error>> {
     let request = ControlRequest::RevokeToken(revoke.name.clone());
     let name = match control::ask(&rt, directory, &request).await {
         Err(ControlError::NoGateway) => {
+            let _held = hold(directory)?;
             open(directory)?.revoke(&revoke.name)?;
             revoke.name.clone()
         }
@@ -121,6 +130,7 @@ async fn issue(new: &NewToken) -> Result<String, Box<dyn Error>> {
         Err(ControlError::NoGateway) => {}
         answered => return Ok(answered?),
     }
+    let _held = hold(directory)?;
     let store = open(directory)?;
     let accounts = if request.accounts.is_empty() { Accounts::All } else { Accounts::Only(request.accounts) };
     Ok(store.issue(request.role, request.scopes, accounts)?)

@@ -149,6 +149,10 @@ pub enum TokenError {
     Unknown(String),
 }
 
+/// Whoever may change the tokens holds this lock: a process that serves, all its life; `lockstep token` while
+/// none does.
+pub const TOKENS_LOCK: &str = "tokens.lock";
+
 /// All tokens of a data directory.
 pub struct TokenStore {
     rt: Rt,

@@ -712,6 +712,20 @@ fn a_lost_confirmation_is_asked_for_and_an_order_that_the_venue_never_got_begins
     assert_eq!(far.order(order), OrderStatus::Rejected);
 }
 
+#[test]
+fn an_order_that_the_venue_never_got_and_that_is_being_cancelled_begins_a_new_session_too() {
+    let mut far = Far::up();
+    let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));
+    let target = CancelTarget::Order(order);
+    far.send(CommandBody::Cancel(CancelOrders { account: account_id(FAR), target }));
+    far.requests();
+    far.news(LinkEvent::Status(vec![state(order, VenueOrderStatus::Unknown, "0")]));
+    assert_eq!((far.status(), far.requests()), (LinkStatus::Disconnected, vec!["reset".to_owned()]));
+    far.connect();
+    far.books("10000", vec![state(order, VenueOrderStatus::Unknown, "0")], vec![]);
+    assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Rejected));
+}
+
 /// A venue with a resting order, an order on its way and a position of 0.10 lots.
 fn busy() -> (Far, OrderId, OrderId, OrderId) {
     let mut far = Far::up();

@@ -339,7 +339,9 @@ impl Engine {
                     out.venue.push(VenueRequest::Cancel { account, order: order.id });
                 }
                 VenueOrderStatus::Working => {}
-                VenueOrderStatus::Unknown if order.status == OrderStatus::Submitted => {
+                VenueOrderStatus::Unknown
+                    if matches!(order.status, OrderStatus::Submitted | OrderStatus::PendingCancel) =>
+                {
                     let reason = format!("the venue does not know order {}, which was sent to it", order.id);
                     return self.begin_again(now, index, &reason, out);
                 }

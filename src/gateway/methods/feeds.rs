@@ -35,12 +35,12 @@ pub fn methods() -> Vec<Method> {
 #[serde(rename_all = "camelCase")]
 struct FeedView {
     feed_id: String,
-    /// `synthetic` or `replay`.
+    /// `synthetic`, `replay` or `venue`.
     kind: &'static str,
     symbols: Vec<Symbol>,
     /// Candles are made of its quotes for each of these.
     timeframes: Vec<Timeframe>,
-    /// `starting`, `live`, `replaying`, `ended` or `failed`.
+    /// `starting`, `connecting`, `live`, `replaying`, `ended` or `failed`.
     state: &'static str,
 }
 

@@ -3,7 +3,7 @@
 use super::file_storage::{create_directory, sync_directory};
 use crate::node::services::Files;
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -19,6 +19,24 @@ impl PrivateFiles {
     /// In that directory, which is created with the first file.
     pub fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
+    }
+
+    /// Takes a lock of that name, which holds until the file is dropped; `None` if another process has it.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn lock(&self, name: &str) -> io::Result<Option<File>> {
+        create_directory(&self.directory)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(self.directory.join(name))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 }
 
@@ -71,6 +89,16 @@ mod tests {
             let directory = fs::metadata(parent.path().join("data")).expect("metadata");
             assert_eq!(directory.permissions().mode() & 0o777, 0o700);
         }
+    }
+
+    #[test]
+    fn a_lock_is_held_once_and_as_long_as_its_file() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let files = PrivateFiles::new(&parent.path().join("data"));
+        let held = files.lock("tokens.lock").expect("the file can be made").expect("nobody has it");
+        assert!(files.lock("tokens.lock").expect("the file is there").is_none());
+        drop(held);
+        assert!(files.lock("tokens.lock").expect("the file is there").is_some());
     }
 
     #[test]
