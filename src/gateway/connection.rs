@@ -314,7 +314,8 @@ mod tests {
         };
         let frame = CloseFrame { code: CloseCode::from(4401), reason: "".into() };
         let both = futures_util::future::join(take_leave(&mut server, frame.clone()), peer);
-        let (left, peer) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("in time");
+        let rt: Rt = Arc::new(crate::node::host::TokioRuntime::new());
+        let (left, peer) = timeout(&rt, Duration::from_secs(10), both).await.expect("in time");
         left.expect("the frame is sent");
         assert_eq!(peer, (Message::Close(Some(frame)), true));
     }
