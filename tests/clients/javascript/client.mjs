@@ -203,6 +203,12 @@ class Connection {
     this.socket.send(JSON.stringify({ type: 'req', id, method, params }));
     return asked;
   }
+
+  /** Sends the first fragment of a request only. */
+  sayHalf(id, method, params) {
+    const text = JSON.stringify({ type: 'req', id, method, params });
+    this.socket.send(text.slice(0, text.length / 2), { fin: false });
+  }
 }
 
 /** A principal and the critical events that it was told, over any number of connections. */

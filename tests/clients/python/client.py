@@ -235,6 +235,22 @@ class Client:
         await self.socket.send(json.dumps({"type": "req", "id": id, "method": method, "params": params}))
         return answer
 
+    async def send_half(self, method, params):
+        """Sends the first fragment of a request, and breaks the connection."""
+        text = json.dumps({"type": "req", "id": "half", "method": method, "params": params})
+        sent = asyncio.Event()
+
+        async def fragments():
+            yield text[: len(text) // 2]
+            sent.set()
+            yield await asyncio.get_running_loop().create_future()
+
+        sending = asyncio.ensure_future(self.socket.send(fragments()))
+        await asyncio.wait_for(sent.wait(), PATIENCE_S)
+        await self.cut()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
     async def ask(self, method, params, on_answer=None):
         """The answer to a request, which is sent again when there is room if it was one too many."""
         while True:

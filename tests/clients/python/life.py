@@ -8,7 +8,8 @@ from client import Client, Deviation, demand
 
 VOLUME = "0.10"
 # How long after its order the connection is cut: at once, while the gateway works, when it is done.
-CUTS_MS = [0, 0, 1, 3, 10, 50]
+# None: in the middle of it.
+CUTS_MS = [None, 0, 1, 3, 10, 50]
 
 
 class Life:
@@ -222,20 +223,22 @@ class Life:
         for number, cut_ms in enumerate(CUTS_MS):
             kind = {"type": "limit", "price": self.below("0.8")} if number % 2 else {}
             order = self.order(f"cut{number}", **kind)
-            await client.send("trades.place", order)
-            await asyncio.sleep(cut_ms / 1000)
-            await client.cut()
+            if cut_ms is None:
+                await client.send_half("trades.place", order)
+            else:
+                await client.send("trades.place", order)
+                await asyncio.sleep(cut_ms / 1000)
+                await client.cut()
             await self.come_back()
+            name = order["clientOrderId"]
+            intents = lambda: client.events(
+                "event.trade.intent", lambda p: p["params"].get("clientOrderId") == name
+            )
+            demand(cut_ms is not None or intents() == [], f"half a request had an effect: {intents()}")
             answer = await self.placed(order)  # with the same key
-            mine = lambda p: p["order"].get("clientOrderId") == order["clientOrderId"]
-            demand(
-                len(client.events("event.order.updated", lambda p: mine(p) and p.get("placed"))) == 1,
-                f"{order['clientOrderId']} was not placed once",
-            )
-            intents = client.events(
-                "event.trade.intent", lambda p: p["params"].get("clientOrderId") == order["clientOrderId"]
-            )
-            demand(len(intents) == 1, f"{order['clientOrderId']} was intended {len(intents)} times")
+            new = lambda p: p.get("placed") and p["order"].get("clientOrderId") == name
+            orders = client.events("event.order.updated", new)
+            demand((len(intents()), len(orders)) == (1, 1), f"not one order {name}: {intents()} {orders}")
             fills = client.events("event.trade.executed", lambda p: p["orderId"] == answer["orderId"])
             demand(
                 sum(D(fill["volume"]) for fill in fills) == D(answer["filledVolume"]),
