@@ -4,6 +4,7 @@
 mod alarms;
 mod backtest;
 mod compare;
+mod feed;
 mod process;
 mod serve;
 mod strategy;

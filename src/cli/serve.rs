@@ -2,17 +2,12 @@
 
 use super::{
     DataDirectory, USAGE, fail,
+    feed::FeedArguments,
     process::{Announce, Process, Role},
     read_config,
     strategy::StrategyArguments,
 };
-use crate::{
-    node::{
-        clock::Speed,
-        config::{FEED_FORMS, FeedSpec},
-    },
-    serve::ServeOptions,
-};
+use crate::serve::ServeOptions;
 use serde_json::json;
 use std::{
     error::Error,
@@ -34,16 +29,10 @@ pub(super) struct ServeCommand {
     /// Listen beyond this machine although there is no TLS
     #[arg(long)]
     insecure: bool,
-    #[arg(long, value_name = "FEED", value_parser = FeedSpec::parse, help = FEED_FORMS)]
-    feed: Option<FeedSpec>,
-    /// Speed of a replay: a factor such as 60, or max
-    #[arg(long, value_name = "N|max", value_parser = parse_speed)]
-    speed: Option<Speed>,
+    #[command(flatten)]
+    feed: FeedArguments,
     #[command(flatten)]
     strategy: StrategyArguments,
-    /// Seed of the synthetic market
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     /// Print one line of JSON when it is up: url, wsUrl, tokenFile
     #[arg(long)]
     json: bool,
@@ -59,13 +48,10 @@ pub(super) fn run(command: ServeCommand) -> ExitCode {
 }
 
 fn options(command: &ServeCommand) -> Result<ServeOptions, Box<dyn Error>> {
-    let file = ServeOptions::from(read_config(command.config.as_deref())?);
+    let file = command.feed.over(read_config(command.config.as_deref())?.into());
     Ok(ServeOptions {
         bind: command.bind.clone().unwrap_or(file.bind),
         insecure: command.insecure || file.insecure,
-        feed: command.feed.clone().unwrap_or(file.feed),
-        speed: command.speed.unwrap_or(file.speed),
-        seed: command.seed,
         strategies: command.strategy.to_config(&file.config.accounts)?,
         ..file
     })
@@ -79,8 +65,4 @@ fn as_json(address: &str, token_file: &Path) -> String {
 fn as_text(address: &str, token_file: &Path) -> String {
     let token_file = token_file.display();
     format!("lockstep is up\n  url    http://{address}\n  socket ws://{address}/ws\n  token  {token_file}")
-}
-
-pub(super) fn parse_speed(text: &str) -> Result<Speed, String> {
-    Speed::parse(text).ok_or_else(|| "write a positive number such as 60 or 0.5, or max".to_owned())
 }

@@ -2,17 +2,11 @@
 
 use super::{
     USAGE, fail,
+    feed::FeedArguments,
     process::{Announce, Process, Role},
     read_config,
-    serve::parse_speed,
 };
-use crate::{
-    node::{
-        clock::Speed,
-        config::{ConfigError, FEED_FORMS, FeedSpec},
-    },
-    serve::ServeOptions,
-};
+use crate::{node::config::ConfigError, serve::ServeOptions};
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
@@ -34,14 +28,8 @@ pub(super) struct VenueCommand {
     /// Listen beyond this machine although there is no TLS
     #[arg(long)]
     insecure: bool,
-    #[arg(long, value_name = "FEED", value_parser = FeedSpec::parse, help = FEED_FORMS)]
-    feed: Option<FeedSpec>,
-    /// Speed of a replay: a factor such as 60, or max
-    #[arg(long, value_name = "N|max", value_parser = parse_speed)]
-    speed: Option<Speed>,
-    /// Seed of the synthetic market
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    feed: FeedArguments,
     /// Print one line of JSON when it is up: address, tokenFile
     #[arg(long)]
     json: bool,
@@ -57,15 +45,8 @@ pub(super) fn run(command: VenueCommand) -> ExitCode {
 }
 
 fn options(command: &VenueCommand) -> Result<ServeOptions, ConfigError> {
-    let file = ServeOptions::from(read_config(command.config.as_deref())?);
-    Ok(ServeOptions {
-        bind: command.bind.clone(),
-        insecure: command.insecure,
-        feed: command.feed.clone().unwrap_or(file.feed),
-        speed: command.speed.unwrap_or(file.speed),
-        seed: command.seed,
-        ..file
-    })
+    let file = command.feed.over(read_config(command.config.as_deref())?.into());
+    Ok(ServeOptions { bind: command.bind.clone(), insecure: command.insecure, ..file })
 }
 
 fn as_json(address: &str, token_file: &Path) -> String {

@@ -14,7 +14,7 @@ use crate::domain::message::{
     PlaceOrder, Refusal, Reply, ReplyBody, RiskAlert, StopLevel, TradeIntent, TradeRejected, Violation,
     ViolationCode,
 };
-use crate::domain::order::{Order, OrderType, Origin, TimeInForce};
+use crate::domain::order::{Order, OrderType, Origin};
 use crate::domain::time::{MILLI_NS, UnixNanos};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
@@ -512,24 +512,13 @@ impl Engine {
         let account = &self.accounts[index];
         let position = account.positions.get(&id)?;
         let instrument = setup.instrument(position.instrument);
+        let volume = volume.unwrap_or_else(|| instrument.lots(position.volume));
+        let (account, symbol) = (account.id().clone(), instrument.symbol.to_string());
         Some(PlaceOrder {
-            account: account.id().clone(),
-            symbol: instrument.symbol.to_string(),
-            side: closing_side(position),
-            order_type: OrderType::Market,
-            volume: volume.unwrap_or_else(|| instrument.lots(position.volume)),
-            price: None,
-            stop_price: None,
-            stop_loss: None,
-            take_profit: None,
-            tif: TimeInForce::Gtc,
-            filling: None,
-            expires_at: None,
-            post_only: false,
             reduce_only: true,
             position: Some(id),
-            client_order_id: None,
             reason: reason.map(str::to_owned),
+            ..PlaceOrder::market(account, symbol, closing_side(position), volume)
         })
     }
 }

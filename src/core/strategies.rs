@@ -7,7 +7,7 @@ use crate::domain::{
     instrument::InstrumentId,
     market::{Candle, Timeframe},
     message::{PlaceOrder, StopLevel},
-    order::{OrderType, Side, Stop, TimeInForce},
+    order::{Side, Stop},
 };
 use crate::strategy::{Decision, Native, Strategy, View};
 use serde::{Deserialize, Serialize};
@@ -79,24 +79,12 @@ impl Slot {
             Stop::Percent(percent) => StopLevel::Percent(percent),
             Stop::At(price) => StopLevel::Ticks(price.0), // the configuration check refuses prices
         };
+        let (account, symbol) = (self.config.account.clone(), self.config.symbol.to_string());
         PlaceOrder {
-            account: self.config.account.clone(),
-            symbol: self.config.symbol.to_string(),
-            side,
-            order_type: OrderType::Market,
-            volume: self.config.volume,
-            price: None,
-            stop_price: None,
             stop_loss: self.config.stop_loss.map(level),
             take_profit: self.config.take_profit.map(level),
-            tif: TimeInForce::Gtc,
-            filling: None,
-            expires_at: None,
-            post_only: false,
-            reduce_only: false,
-            position: None,
-            client_order_id: None,
             reason: Some("signal".to_owned()),
+            ..PlaceOrder::market(account, symbol, side, self.config.volume)
         }
     }
 

@@ -13,7 +13,7 @@ use lockstep::{
             StopLevel,
         },
         money::Currency,
-        order::{OrderType, Origin, Side, TimeInForce},
+        order::{Origin, Side},
         time::{MILLI_NS, UnixNanos},
     },
     machine::Machine,
@@ -79,28 +79,8 @@ fn command(id: u64, body: CommandBody) -> Input {
 
 fn place(id: u64, side: Side) -> Input {
     let far = |percent| Some(StopLevel::Percent(Decimal::from(percent)));
-    command(
-        id,
-        CommandBody::Place(PlaceOrder {
-            account: account(),
-            symbol: "BTCUSD".to_owned(),
-            side,
-            order_type: OrderType::Market,
-            volume: Decimal::new(1, 2),
-            price: None,
-            stop_price: None,
-            stop_loss: far(20),
-            take_profit: far(40),
-            tif: TimeInForce::Gtc,
-            filling: None,
-            expires_at: None,
-            post_only: false,
-            reduce_only: false,
-            position: None,
-            client_order_id: None,
-            reason: None,
-        }),
-    )
+    let order = PlaceOrder::market(account(), "BTCUSD".to_owned(), side, Decimal::new(1, 2));
+    command(id, CommandBody::Place(PlaceOrder { stop_loss: far(20), take_profit: far(40), ..order }))
 }
 
 fn close(id: u64, position: PositionId) -> Input {

@@ -17,7 +17,7 @@ use lockstep::{
             StopReply, StopScope, VenueRequest,
         },
         money::Currency,
-        order::{OrderType, Origin, Side, TimeInForce},
+        order::{OrderType, Origin, Side},
         time::{MINUTE_NS, UnixNanos},
     },
     machine::{ALARMS, Machine},
@@ -402,25 +402,7 @@ impl From<Ask> for PlaceOrder {
 
 /// A market order.
 pub fn ask(side: Side, symbol: &str, lots: &str) -> Ask {
-    Ask(PlaceOrder {
-        account: account_id("main"),
-        symbol: symbol.to_owned(),
-        side,
-        order_type: OrderType::Market,
-        volume: dec(lots),
-        price: None,
-        stop_price: None,
-        stop_loss: None,
-        take_profit: None,
-        tif: TimeInForce::Gtc,
-        filling: None,
-        expires_at: None,
-        post_only: false,
-        reduce_only: false,
-        position: None,
-        client_order_id: None,
-        reason: None,
-    })
+    Ask(PlaceOrder::market(account_id("main"), symbol.to_owned(), side, dec(lots)))
 }
 
 pub fn buy(symbol: &str, lots: &str) -> Ask {

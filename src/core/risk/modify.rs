@@ -10,7 +10,7 @@ use crate::domain::{
     instrument::{Instrument, Price},
     message::{ModifyTarget, PlaceOrder, StopLevel, VenueModify, VenueModifyRequest, Violation},
     money::Money,
-    order::{Order, OrderType, Side, Stop},
+    order::{Order, Side, Stop},
     position::Position,
 };
 
@@ -112,7 +112,8 @@ fn loosens(
 impl<'a> Terms<'a> {
     /// The terms of an order before anything of them is changed.
     pub(crate) fn of_order(order: &'a Order, instrument: &Instrument, reserved: Money) -> Self {
-        let place = place(instrument, order.side, instrument.lots(order.volume), order.account.clone());
+        let (symbol, volume) = (instrument.symbol.to_string(), instrument.lots(order.volume));
+        let place = PlaceOrder::market(order.account.clone(), symbol, order.side, volume);
         let place = PlaceOrder {
             order_type: order.order_type,
             price: order.price.map(|p| instrument.price(p)),
@@ -130,10 +131,11 @@ impl<'a> Terms<'a> {
         account: crate::domain::id::AccountId,
     ) -> Self {
         let at = |price: Price| StopLevel::Price(instrument.price(price));
+        let (symbol, volume) = (instrument.symbol.to_string(), instrument.lots(position.volume));
         let place = PlaceOrder {
             stop_loss: position.stop_loss.map(at),
             take_profit: position.take_profit.map(at),
-            ..place(instrument, position.side, instrument.lots(position.volume), account)
+            ..PlaceOrder::market(account, symbol, position.side, volume)
         };
         let target = ModifyTarget::Position { id: position.id, venue: position.venue_position.clone() };
         Self { order: place, target, before: Before::Position(position), reserved: Money::ZERO }
@@ -145,32 +147,5 @@ fn level(stop: Stop, instrument: &Instrument) -> StopLevel {
         Stop::At(price) => StopLevel::Price(instrument.price(price)),
         Stop::Ticks(ticks) => StopLevel::Ticks(ticks),
         Stop::Percent(percent) => StopLevel::Percent(percent),
-    }
-}
-
-fn place(
-    instrument: &Instrument,
-    side: Side,
-    volume: rust_decimal::Decimal,
-    account: crate::domain::id::AccountId,
-) -> PlaceOrder {
-    PlaceOrder {
-        account,
-        symbol: instrument.symbol.to_string(),
-        side,
-        order_type: OrderType::Market,
-        volume,
-        price: None,
-        stop_price: None,
-        stop_loss: None,
-        take_profit: None,
-        tif: crate::domain::order::TimeInForce::Gtc,
-        filling: None,
-        expires_at: None,
-        post_only: false,
-        reduce_only: false,
-        position: None,
-        client_order_id: None,
-        reason: None,
     }
 }

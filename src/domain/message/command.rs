@@ -125,6 +125,31 @@ pub struct PlaceOrder {
     pub reason: Option<String>,
 }
 
+impl PlaceOrder {
+    /// A market order, good till cancelled, without levels.
+    pub const fn market(account: AccountId, symbol: String, side: Side, volume: Decimal) -> Self {
+        Self {
+            account,
+            symbol,
+            side,
+            order_type: OrderType::Market,
+            volume,
+            price: None,
+            stop_price: None,
+            stop_loss: None,
+            take_profit: None,
+            tif: TimeInForce::Gtc,
+            filling: None,
+            expires_at: None,
+            post_only: false,
+            reduce_only: false,
+            position: None,
+            client_order_id: None,
+            reason: None,
+        }
+    }
+}
+
 /// `trades.cancel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelOrders {

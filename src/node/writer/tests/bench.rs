@@ -11,7 +11,7 @@ use crate::{
             Answer, CancelOrders, CancelTarget, CommandBody, EmergencyStop, GatewayState, Input, PlaceOrder,
             Query, Refusal, StopAction, StopScope,
         },
-        order::{OrderType, Origin, Side, TimeInForce},
+        order::{Origin, Side},
     },
     machine::Machine,
     node::{
@@ -118,25 +118,8 @@ impl Bench {
 
     /// A market order for 0.01 lots.
     pub fn order() -> CommandBody {
-        CommandBody::Place(PlaceOrder {
-            account: account(),
-            symbol: "BTCUSD".into(),
-            side: Side::Buy,
-            order_type: OrderType::Market,
-            volume: Decimal::new(1, 2),
-            price: None,
-            stop_price: None,
-            stop_loss: None,
-            take_profit: None,
-            tif: TimeInForce::Gtc,
-            filling: None,
-            expires_at: None,
-            post_only: false,
-            reduce_only: false,
-            position: None,
-            client_order_id: None,
-            reason: None,
-        })
+        let lots = Decimal::new(1, 2);
+        CommandBody::Place(PlaceOrder::market(account(), "BTCUSD".into(), Side::Buy, lots))
     }
 
     pub async fn emergency_stop(&self) -> Result<Response, Refusal> {
