@@ -196,29 +196,41 @@ impl Account {
 
     /// Margin that working opening orders would take, by present quotes.
     pub(crate) fn reserved_margin(&self, setup: &Setup, market: &Market) -> Money {
-        self.opening()
-            .filter_map(|order| {
-                let price = order.price.or(order.reference_price)?;
-                self.margin_for(order, price, setup, market)
-            })
-            .sum()
+        self.opening().map(|order| self.reserved_for(order, setup, market)).sum()
     }
 
-    /// Margin that an opening order takes while it works.
+    /// Margin that an opening order takes while it works; while new terms are on their way, by those that
+    /// take more.
     pub(crate) fn reserved_for(&self, order: &Order, setup: &Setup, market: &Market) -> Money {
         if order.position.is_some() {
             return Money::ZERO;
         }
         let price = order.price.or(order.reference_price);
-        price.and_then(|price| self.margin_for(order, price, setup, market)).unwrap_or(Money::ZERO)
+        let by = |volume, price: Option<Price>| {
+            price
+                .and_then(|price| self.margin_for(order, volume, price, setup, market))
+                .unwrap_or(Money::ZERO)
+        };
+        let now = by(order.leaves(), price);
+        match order.asked {
+            Some(asked) => now.max(by(asked.volume.less(order.filled), asked.price.or(price))),
+            None => now,
+        }
     }
 
-    fn margin_for(&self, order: &Order, price: Price, setup: &Setup, market: &Market) -> Option<Money> {
+    fn margin_for(
+        &self,
+        order: &Order,
+        volume: Volume,
+        price: Price,
+        setup: &Setup,
+        market: &Market,
+    ) -> Option<Money> {
         let instrument = setup.instrument(order.instrument);
         let quote = |id: InstrumentId| market.last_quote(id);
         let currency = self.config.currency;
         let rate = margin_rate(instrument, order.side, currency, setup.instruments(), &setup.rates, quote)?;
-        Some(margin(instrument, order.leaves(), price, self.config.leverage, rate, currency))
+        Some(margin(instrument, volume, price, self.config.leverage, rate, currency))
     }
 
     /// Marks the account at an instrument's quote.

@@ -21,7 +21,9 @@ pub(crate) fn post(
         return;
     }
     account.balance += amount;
-    if matches!(kind, EntryKind::Deposit | EntryKind::Withdrawal | EntryKind::Credit) {
+    // what a venue's books have beyond its reports may be a deposit there: it must not hide a loss (RK04)
+    let unexplained_gain = kind == EntryKind::Adjustment && amount > Money::ZERO;
+    if unexplained_gain || matches!(kind, EntryKind::Deposit | EntryKind::Withdrawal | EntryKind::Credit) {
         account.day.cash_flows += amount;
     }
     out.ledger.push(LedgerEntry {

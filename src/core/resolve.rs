@@ -86,6 +86,10 @@ impl Engine {
             let leaves = instrument.lots(order.leaves());
             return Err(refuse("fill.volume", &format!("no more than {leaves} lots can have been filled")));
         }
+        let named = said.venue_position.and_then(|name| account.session.positions.get(name));
+        if order.position.is_none() && named.is_some() {
+            return Err(refuse("fill.venuePosition", "another position has this name"));
+        }
         let held = order.position.map(|id| account.positions.get(&id));
         let position_volume = match held {
             None => said.volume,

@@ -13,10 +13,17 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Orders and positions of one account that may be open at a time, whatever is configured: a stop takes all of
+/// them back in one piece.
+pub const OPEN_ORDERS_MAX: u32 = 20_000;
+
 /// Risk limits of one scope. A key is its violation code in lower case; unset is off.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// Open orders and positions at most, those that reduce included; 20,000 where it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_open_orders: Option<u32>,
     /// Open positions and opening orders at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_positions: Option<u32>,

@@ -176,8 +176,8 @@ impl OrderStatus {
 
             (S::Submitted | S::Accepted | S::Triggered | S::PartiallyFilled | S::PendingModify
                 | S::PendingCancel | S::Unknown, E::Cancel) => S::Canceled,
-            (S::Accepted | S::Triggered | S::PartiallyFilled | S::PendingModify | S::PendingCancel
-                | S::Unknown, E::Expire) => S::Expired,
+            (S::Submitted | S::Accepted | S::Triggered | S::PartiallyFilled | S::PendingModify
+                | S::PendingCancel | S::Unknown, E::Expire) => S::Expired,
             (S::Submitted | S::PendingModify | S::PendingCancel, E::LoseTrack) => S::Unknown,
             _ => return None,
         })
@@ -187,6 +187,13 @@ impl OrderStatus {
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Denied | Self::Filled | Self::Canceled | Self::Expired | Self::Rejected)
     }
+}
+
+/// What was asked for in place of an order's volume and price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedTerms {
+    pub volume: Volume,
+    pub price: Option<Price>,
 }
 
 /// An order of one account.
@@ -226,12 +233,21 @@ pub struct Order {
     /// The intent that asked for new terms which the venue has not confirmed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub modified_by: Option<IntentId>,
+    /// Those terms: until the venue has answered, the worse of both count (LV03).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked: Option<AskedTerms>,
     /// The venue's own name of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub venue_order: Option<String>,
 }
 
 impl Order {
+    /// New terms were answered, or can not be any more; the intent that asked for them, if any were open.
+    pub const fn end_terms(&mut self) -> Option<IntentId> {
+        self.asked = None;
+        self.modified_by.take()
+    }
+
     /// Volume that may still be filled (FIX tag 151).
     pub const fn leaves(&self) -> Volume {
         if self.status.is_terminal() { Volume::ZERO } else { self.volume.less(self.filled) }

@@ -139,6 +139,13 @@ fn rk02_each_code_on_both_sides_of_its_limit() {
     assert_eq!(rig.denied(resting()), ["MAX_POSITIONS"]);
     rig.cancel(OrderId(2)).expect("cancelled");
     assert_eq!(rig.denied(euro()), [""; 0]);
+    let mut rig = quoted(|config| config.limits.max_open_orders = Some(3));
+    rig.open(euro());
+    rig.rest(resting());
+    rig.rest(resting());
+    assert_eq!(rig.denied(resting()), ["MAX_OPEN_ORDERS"]);
+    rig.cancel(OrderId(2)).expect("cancelled");
+    assert_eq!(rig.denied(resting()), [""; 0]);
     let yen = |config: &mut Config| {
         config.accounts[0].currency = lockstep::domain::money::Currency::new("JPY").expect("a code");
         config.accounts[0].deposit = dec("100000");

@@ -97,10 +97,11 @@ impl Desk<'_> {
             FillReason::TakeProfit => fill.take_profit,
             _ => None,
         };
+        let opener = self.account.orders.get(&OrderId(fill.position.0)).map(|r| r.order.intent_id);
         let order = Order {
             id,
             client_order_id: None,
-            intent_id: position_intent(position),
+            intent_id: position.map(|p| p.intent_id).or(opener).unwrap_or(IntentId(0)),
             account: self.account.id().clone(),
             instrument: fill.instrument,
             side: fill.side,
@@ -123,6 +124,7 @@ impl Desk<'_> {
             reason: Some(reason_name(fill.reason).to_owned()),
             ended_by: None,
             modified_by: None,
+            asked: None,
             venue_order: None,
         };
         self.record(order, None);
@@ -260,10 +262,6 @@ impl Desk<'_> {
             self.terms_kept(&ModifyTarget::Position { id, venue }, intent, ENDED_BEFORE);
         }
     }
-}
-
-fn position_intent(position: Option<&Position>) -> IntentId {
-    position.map_or(IntentId(0), |p| p.intent_id)
 }
 
 const fn reason_name(reason: FillReason) -> &'static str {

@@ -18,7 +18,7 @@ use crate::domain::{
         ArchivedOrder, FillView, Mark, ModifyTarget, OrderView, Outputs, TradeCanceled, TradeModified,
         TradeRejected, VenueModify, VenueModifyRequest, VenueOrder, VenueReport, VenueRequest,
     },
-    order::{Order, OrderEvent, OrderStatus, Origin, Side, Stop},
+    order::{AskedTerms, Order, OrderEvent, OrderStatus, Origin, Side, Stop},
     position::Position,
     time::UnixNanos,
 };
@@ -81,6 +81,7 @@ impl Desk<'_> {
             reason: ticket.reason,
             ended_by: None,
             modified_by: None,
+            asked: None,
             venue_order: None,
         };
         transition(&mut order, OrderEvent::Submit, self.now, self.out);
@@ -142,6 +143,11 @@ impl Desk<'_> {
                     record.order.venue_order.clone_from(venue_order);
                 }
             }
+            VenueReport::Rejected { account, order, reason } if self.has_rested(*order) => {
+                // it had been taken: this is its end, and no refusal
+                let (account, reason) = (account.clone(), Some(reason.clone()));
+                self.report(&VenueReport::Canceled { account, order: *order, reason });
+            }
             VenueReport::Rejected { order, reason, .. } => {
                 if self.advance(*order, OrderEvent::Reject, Some(reason)) {
                     self.out.marks.push(Mark::OrderRejected);
@@ -177,6 +183,12 @@ impl Desk<'_> {
         }
     }
 
+    /// Whether the venue has taken the order, and not reported its end.
+    fn has_rested(&self, id: OrderId) -> bool {
+        let status = self.account.orders.get(&id).map(|r| r.order.status);
+        status.is_some_and(|s| s.next(OrderEvent::Reject).is_none() && s.next(OrderEvent::Cancel).is_some())
+    }
+
     /// Asks the venue for new terms of a working order, or for other levels of a position.
     pub(crate) fn request_modify(&mut self, approved: RiskApproved<VenueModifyRequest>) {
         let request = approved.into_inner();
@@ -186,6 +198,8 @@ impl Desk<'_> {
                 let record = self.account.orders.get_mut(id).expect("the gate has seen the order");
                 transition(&mut record.order, OrderEvent::RequestModify, self.now, self.out);
                 record.order.modified_by = Some(intent);
+                let volume = request.terms.volume.unwrap_or(record.order.volume);
+                record.order.asked = Some(AskedTerms { volume, price: request.terms.price });
                 self.touched.order(self.index, *id);
             }
             ModifyTarget::Position { id, .. } => {
@@ -207,9 +221,13 @@ impl Desk<'_> {
                 order.price = terms.price.or(order.price);
                 order.reference_price = terms.price.or(order.reference_price);
                 (order.stop_loss, order.take_profit) = (terms.stop_loss, terms.take_profit);
-                let intent_id = order.modified_by.take();
+                let intent_id = order.end_terms();
                 let view = OrderView::new(order, self.setup.instrument(order.instrument));
+                let is_filled = order.filled >= order.volume;
                 self.tell_modified(intent_id, Some(view), None);
+                if is_filled && self.advance(*id, OrderEvent::FillRest, None) {
+                    self.archive(*id); // fills on their way had made it as large as it was to be
+                }
             }
             ModifyTarget::Position { id, venue } => {
                 let Some(position) = self.account.positions.get_mut(id) else {
@@ -254,11 +272,10 @@ impl Desk<'_> {
             ModifyTarget::Order(id) => {
                 let pending =
                     self.account.orders.get(id).is_some_and(|r| r.order.status == OrderStatus::PendingModify);
-                if !pending {
-                    return; // too late: it has ended, or is being cancelled
+                if pending {
+                    self.advance(*id, OrderEvent::KeepResting, None);
                 }
-                self.advance(*id, OrderEvent::KeepResting, None);
-                self.account.orders.get_mut(id).and_then(|r| r.order.modified_by.take())
+                self.account.orders.get_mut(id).and_then(|r| r.order.end_terms())
             }
             ModifyTarget::Position { id, .. } => {
                 self.account.positions.get_mut(id).and_then(|p| p.modified_by.take())
@@ -277,7 +294,7 @@ impl Desk<'_> {
         let mut positions = self.account.positions.values_mut();
         if let Some(id) = order {
             let order = &mut self.account.orders.get_mut(&id).expect("it was just found").order;
-            order.modified_by = None;
+            order.end_terms();
             if order.status == OrderStatus::PendingModify {
                 transition(order, OrderEvent::KeepResting, self.now, self.out);
                 self.touched.order(self.index, id);
@@ -297,7 +314,7 @@ impl Desk<'_> {
     /// The order has ended: terms that its venue has not answered can not come about any more.
     fn end_terms_of(&mut self, id: OrderId) {
         let record = self.account.orders.get_mut(&id);
-        if let Some(intent) = record.and_then(|r| r.order.modified_by.take()) {
+        if let Some(intent) = record.and_then(|r| r.order.end_terms()) {
             self.terms_kept(&ModifyTarget::Order(id), intent, ENDED_BEFORE);
         }
     }

@@ -3,9 +3,13 @@
 //! It is worked out on a copy first. Books that cannot be true change nothing (LV02); what they add is
 //! carried out as reports, with ids that are functions of their content (LV01).
 
-use super::translate::{Judge, level, on_grid, text};
+use super::translate::{self, Judge, level, on_grid, text};
 use crate::core::{
-    account::Account, engine::Engine, execution::Desk, execution::NOT_RECEIVED, ledger, market::Market,
+    account::{Account, OrderRecord},
+    engine::Engine,
+    execution::{Desk, NOT_RECEIVED},
+    ledger,
+    market::Market,
     touched::Touched,
 };
 use crate::domain::{
@@ -42,6 +46,10 @@ impl Engine {
         out: &mut Outputs,
     ) {
         let session = &mut self.accounts[index].session;
+        session.syncs = session.syncs.saturating_sub(1);
+        if session.syncs > 0 {
+            return; // it was asked again: those books may know more
+        }
         let repeats = session.capabilities.resend && !session.log_changed;
         if repeats && books.seq > session.last_report {
             // they rest on reports that got lost, and every one of them can be had
@@ -51,7 +59,7 @@ impl Engine {
                 return self.begin_again(now, index, &reason, out);
             }
             out.marks.push(Mark::ReportGap);
-            return self.ask_for_books(index, out);
+            return self.ask_for_books(now, index, out);
         }
         let setup = self.setup();
         let account = self.accounts[index].clone();
@@ -87,6 +95,10 @@ impl Engine {
         session.last_report = books.seq;
         session.log_changed = false;
         session.resend_asked = false;
+        session.asked_at = None;
+        for record in self.accounts[index].orders.values_mut() {
+            record.unconfirmed = Volume::ZERO; // the books know
+        }
         out.marks.push(Mark::Reconciled);
         self.accounts[index].session.last_error = None;
         self.set_link(now, index, LinkStatus::Connected, None, out);
@@ -295,7 +307,7 @@ impl Comparison<'_> {
                 Err(format!("order {id} is filled there, and its fills do not add up to its volume"))
             }
             VenueOrderStatus::Canceled => {
-                let reason = state.reason.as_deref().map(text);
+                let reason = state.reason.as_deref().map(translate::reason);
                 self.take(VenueReport::Canceled { account, order: id, reason }, found);
                 Ok(())
             }
@@ -304,7 +316,7 @@ impl Comparison<'_> {
                 Ok(())
             }
             VenueOrderStatus::Rejected => {
-                let reason = state.reason.as_deref().map_or_else(|| "REJECTED".to_owned(), text);
+                let reason = state.reason.as_deref().map_or_else(|| "REJECTED".to_owned(), translate::reason);
                 let report = match order.status {
                     OrderStatus::Unknown | OrderStatus::Submitted => {
                         VenueReport::Rejected { account, order: id, reason }
@@ -440,8 +452,8 @@ impl Comparison<'_> {
         let gone: Vec<Position> =
             self.account.positions.values().filter(|p| !seen.contains(&p.id)).cloned().collect();
         for position in gone {
-            if self.is_resolved(OrderId(position.id.0)) {
-                self.denied.push(OrderId(position.id.0));
+            if let Some(order) = self.contested(position.id) {
+                self.denied.push(order);
             } else if self.gapless {
                 let id = position.id;
                 return Err(format!("position {id} is not in them, and no report closed it"));
@@ -456,30 +468,68 @@ impl Comparison<'_> {
         self.account.orders.get(&id).is_some_and(|record| record.resolved)
     }
 
-    /// A position of an order that, by an operator's word, had opened none: it is there all the same.
+    /// The order by which an operator's word made the position what it is here, as long as the venue has not
+    /// confirmed it.
+    fn contested(&self, id: PositionId) -> Option<OrderId> {
+        let concerns = |order: &Order| order.id.0 == id.0 || order.position == Some(id);
+        let said = |r: &&OrderRecord| !r.unconfirmed.is_zero() && concerns(&r.order);
+        self.account.orders.values().find(said).map(|r| r.order.id)
+    }
+
+    /// A position that, by an operator's word, was never opened or is closed: it is there all the same.
     fn open_resolved(&mut self, state: &PositionState) -> Result<(), String> {
-        let Some(id) = state.order.as_deref().and_then(|order| OrderId::parse(order).ok()) else {
-            return Ok(());
+        let by_order = state.order.as_deref().and_then(|order| OrderId::parse(order).ok());
+        let (instrument, _) = self.judge().instrument(&state.symbol)?;
+        let is_it = |r: &&OrderRecord| {
+            let side = if r.order.position.is_some() { r.order.side.opposite() } else { r.order.side };
+            let position = r.order.position.unwrap_or(PositionId(r.order.id.0));
+            let same = (r.order.instrument, side) == (instrument, state.side);
+            // said to be nothing, or to be filled, and not confirmed
+            let in_question = r.resolved && (r.order.filled.is_zero() || !r.unconfirmed.is_zero());
+            in_question
+                && same
+                && by_order.is_none_or(|id| id.0 == position.0)
+                && !self.account.positions.contains_key(&position)
         };
-        if self.account.positions.contains_key(&PositionId(id.0)) || !self.is_resolved(id) {
+        if self.account.session.positions.contains_key(&state.position) {
             return Ok(());
         }
-        self.take_fill(&LinkFill {
-            fill: format!("{MADE_UP}{id}:{}@{}", state.volume, state.open_price),
-            order: Some(id.to_string()),
-            position: state.position.clone(),
-            symbol: state.symbol.clone(),
+        let Some(record) = self.account.orders.values().find(is_it) else { return Ok(()) };
+        let (order, id) = (record.order.id, record.order.position.unwrap_or(PositionId(record.order.id.0)));
+        self.denied.push(order);
+        self.open_unseen(id, state, Volume::ZERO)
+    }
+
+    /// What the venue holds of a position beyond what an operator's word has left of it.
+    fn open_unseen(&mut self, id: PositionId, state: &PositionState, have: Volume) -> Result<(), String> {
+        let (instrument, spec) = self.judge().instrument(&state.symbol)?;
+        let whole = on_grid(spec.to_volume(state.volume), "position volume", state.volume, spec)?;
+        let price = on_grid(spec.to_price(state.open_price), "open price", state.open_price, spec)?;
+        let position_margin =
+            self.account.margin_of(instrument, state.side, whole, price, self.setup, self.market);
+        let fill = VenueFill {
+            account: self.account.id().clone(),
+            fill: crate::domain::id::FillId(self.account.last_fill + 1),
+            venue_fill: Some(format!("{MADE_UP}{id}:{}@{}", state.volume, state.open_price)),
+            order: None,
+            position: id,
+            venue_position: Some(state.position.clone()),
+            instrument,
             side: state.side,
-            volume: state.volume,
-            price: state.open_price,
-            commission: Decimal::ZERO,
-            realized_pnl: Decimal::ZERO,
+            volume: whole.less(have),
+            price,
+            commission: Money::ZERO,
+            realized_pnl: Money::ZERO,
             closes: false,
-            position_volume: state.volume,
-            levels: state.levels,
+            position_volume: whole,
+            position_margin,
+            stop_loss: level(state.levels.stop_loss, spec)?,
+            take_profit: level(state.levels.take_profit, spec)?,
             reason: FillReason::Reconciled,
             ts: self.now,
-        })
+        };
+        self.take(VenueReport::Filled(fill), Some(Mark::MissedFill));
+        Ok(())
     }
 
     fn find_position(&self, state: &PositionState, seen: &[PositionId]) -> Result<PositionId, String> {
@@ -514,7 +564,12 @@ impl Comparison<'_> {
         if instrument != position.instrument || state.side != position.side {
             return Err(format!("position {id} has another symbol or side there"));
         }
-        if volume > position.volume || (self.gapless && volume < position.volume) {
+        let contested = self.contested(id).filter(|_| volume != position.volume);
+        self.denied.extend(contested);
+        if contested.is_some() && volume > position.volume {
+            return self.open_unseen(id, state, position.volume);
+        }
+        if contested.is_none() && (volume > position.volume || (self.gapless && volume < position.volume)) {
             let ours = spec.lots(position.volume);
             return Err(format!("position {id} has {} lots there and {ours} by its reports", state.volume));
         }

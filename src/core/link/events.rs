@@ -1,7 +1,9 @@
 //! What happens on a link, one thing at a time.
 
 use super::translate::Judge;
-use crate::core::{answers::ANSWER_WITHIN_NS, engine::Engine, execution::NOT_SENT, timers::Timer};
+use crate::core::{
+    account::OrderRecord, answers::ANSWER_WITHIN_NS, engine::Engine, execution::NOT_SENT, timers::Timer,
+};
 use crate::domain::{
     account::LinkStatus,
     id::OrderId,
@@ -10,8 +12,11 @@ use crate::domain::{
         Outputs, VenueOrderStatus, VenueReport, VenueRequest,
     },
     order::OrderStatus,
-    time::UnixNanos,
+    time::{SECOND_NS, UnixNanos},
 };
+
+/// After so long without any sign a session is begun anew.
+const GIVEN_UP_AFTER_NS: i64 = 30 * SECOND_NS;
 
 impl Engine {
     /// Takes in news of a link. News of a session that is over changes nothing.
@@ -58,17 +63,21 @@ impl Engine {
         let session = &mut account.session;
         session.capabilities = up.capabilities.clone();
         session.resend_asked = false;
+        session.syncs = 0;
         if session.log.as_ref() != Some(&up.log) || !up.capabilities.resend {
             session.log = Some(up.log.clone());
             session.log_changed = true;
         }
         self.set_link(now, index, LinkStatus::Reconciling, None, out);
-        self.ask_for_books(index, out);
+        self.ask_for_books(now, index, out);
     }
 
     /// Everything that the venue has to say, and what became of every order that is open here.
-    pub(super) fn ask_for_books(&mut self, index: usize, out: &mut Outputs) {
+    pub(super) fn ask_for_books(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
+        self.watch_answers(now, index);
         let account = &mut self.accounts[index];
+        account.session.syncs += 1;
+        account.session.asked_at = Some(now);
         account.session.asked_up_to = account.last_order_id();
         account.session.terms_up_to = account.last_intent_id();
         let session = &account.session;
@@ -157,9 +166,10 @@ impl Engine {
         let session = &mut self.accounts[index].session;
         session.last_report = report.seq;
         session.resend_asked = false;
+        session.asked_at = session.asked_at.map(|_| now);
         if compare {
             self.set_link(now, index, LinkStatus::Reconciling, None, out);
-            self.ask_for_books(index, out);
+            self.ask_for_books(now, index, out);
         }
     }
 
@@ -184,9 +194,9 @@ impl Engine {
                 )
             }
             LinkReport::CancelRejected { order, .. } => status(order) == Some(OrderStatus::PendingCancel),
-            LinkReport::Modified { order, .. } => status(order) == Some(OrderStatus::PendingModify),
-            LinkReport::ModifyRejected { order: Some(order), .. } => {
-                status(order) == Some(OrderStatus::PendingModify)
+            LinkReport::Modified { order, .. } | LinkReport::ModifyRejected { order: Some(order), .. } => {
+                let order = OrderId::parse(order).ok().and_then(|id| account.orders.get(&id));
+                order.is_some_and(|r| r.order.modified_by.is_some())
             }
             LinkReport::ModifyRejected { order: None, .. } => !self.is_too_late(index, report),
             LinkReport::Position { position, .. } => account.session.positions.contains_key(position),
@@ -266,7 +276,7 @@ impl Engine {
         }
         out.marks.push(Mark::ReportGap);
         self.set_link(now, index, LinkStatus::Reconciling, None, out);
-        self.ask_for_books(index, out);
+        self.ask_for_books(now, index, out);
     }
 
     fn link_heartbeat(&mut self, now: UnixNanos, index: usize, last: u64, out: &mut Outputs) {
@@ -301,12 +311,16 @@ impl Engine {
     pub(in crate::core) fn ask_for_answers(&mut self, now: UnixNanos, index: usize, out: &mut Outputs) {
         self.accounts[index].session.watched = false;
         self.cancel_what_latches_forbid(now, index, out);
+        if let Some(reason) = self.given_up(now, index) {
+            return self.begin_again(now, index, &reason, out);
+        }
         let account = &mut self.accounts[index];
         let unconfirmed = |status: OrderStatus| {
             matches!(status, OrderStatus::Submitted | OrderStatus::PendingCancel | OrderStatus::PendingModify)
         };
         let waiting = || account.working().filter(|r| unconfirmed(r.order.status));
-        if waiting().next().is_none() {
+        let levels = account.session.levels_open.is_some();
+        if waiting().next().is_none() && !levels && account.link != LinkStatus::Reconciling {
             return;
         }
         let late = now.plus(-ANSWER_WITHIN_NS);
@@ -317,6 +331,28 @@ impl Engine {
             out.venue.push(VenueRequest::Link { account: account.id().clone(), request });
         }
         self.watch_answers(now, index);
+    }
+
+    /// Why no answer of this session is waited for any longer: one is due for too long that no question
+    /// about an order would bring.
+    fn given_up(&mut self, now: UnixNanos, index: usize) -> Option<String> {
+        let account = &mut self.accounts[index];
+        let too_long = |since: UnixNanos| now.since(since) >= GIVEN_UP_AFTER_NS;
+        let levels = account.positions.values().find_map(|p| p.modified_by);
+        let open = &mut account.session.levels_open;
+        *open = levels.map(|intent| open.filter(|(known, _)| *known == intent).unwrap_or((intent, now)));
+        let levels_since = open.map(|(_, since)| since);
+        let asked = |r: &&OrderRecord| r.order.status == OrderStatus::PendingModify;
+        let terms_since = account.working().find(asked).map(|r| r.order.updated_at);
+        match account.link {
+            LinkStatus::Reconciling if account.session.asked_at.is_some_and(too_long) => {
+                Some("its books were asked for and do not come".to_owned())
+            }
+            LinkStatus::Connected if levels_since.or(terms_since).is_some_and(too_long) => {
+                Some("it does not answer a request for new terms".to_owned())
+            }
+            _ => None,
+        }
     }
 
     /// What became of orders that were asked about. Whatever the reports did not tell, the books do.
@@ -351,7 +387,7 @@ impl Engine {
         }
         if compare {
             self.set_link(now, index, LinkStatus::Reconciling, None, out);
-            self.ask_for_books(index, out);
+            self.ask_for_books(now, index, out);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the engine keeps of an account's link.
 
 use crate::domain::{
-    id::{FillId, PositionId},
+    id::{FillId, IntentId, PositionId},
     message::Capabilities,
     time::UnixNanos,
 };
@@ -28,6 +28,15 @@ pub(crate) struct Session {
     /// The newest intent at that time: the venue may not have had terms of later ones yet.
     #[serde(skip_serializing_if = "is_zero")]
     pub terms_up_to: u64,
+    /// Questions for the books that are not answered: only the answer to the last is looked at.
+    #[serde(skip_serializing_if = "is_unasked")]
+    pub syncs: u32,
+    /// Since when nothing has come of the last question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<UnixNanos>,
+    /// A position's new levels that the venue has not answered, and since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub levels_open: Option<(IntentId, UnixNanos)>,
     /// Reports were missing, and the venue was asked for them.
     pub resend_asked: bool,
     /// The venue's log is another one than before: what it had is gone, its books say what is.
@@ -41,6 +50,10 @@ pub(crate) struct Session {
     pub last_fill: Option<String>,
     /// Open positions by the venue's names.
     pub positions: BTreeMap<String, PositionId>,
+}
+
+fn is_unasked(syncs: &u32) -> bool {
+    *syncs == 0
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -58,6 +71,9 @@ impl Default for Session {
             last_report: 0,
             asked_up_to: 0,
             terms_up_to: 0,
+            syncs: 0,
+            asked_at: None,
+            levels_open: None,
             resend_asked: false,
             log_changed: false,
             opened: false,

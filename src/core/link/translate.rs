@@ -1,6 +1,10 @@
 //! A venue's words on the grid, or why they cannot be true.
 
-use crate::core::{account::Account, account::OrderRecord, market::Market};
+use crate::core::{
+    account::{Account, OrderRecord},
+    execution::{ENDED_BEFORE, NOT_RECEIVED, NOT_SENT},
+    market::Market,
+};
 use crate::domain::{
     config::Setup,
     id::{FillId, OrderId, PositionId},
@@ -33,18 +37,18 @@ impl<'a> Judge<'a> {
             },
             LinkReport::Rejected { order, reason } => {
                 let order = self.order(order)?.order.id;
-                VenueReport::Rejected { account, order, reason: text(reason) }
+                VenueReport::Rejected { account, order, reason: self::reason(reason) }
             }
             LinkReport::Canceled { order, reason } => {
                 let order = self.order(order)?.order.id;
-                VenueReport::Canceled { account, order, reason: reason.as_deref().map(text) }
+                VenueReport::Canceled { account, order, reason: reason.as_deref().map(self::reason) }
             }
             LinkReport::Expired { order } => {
                 VenueReport::Expired { account, order: self.order(order)?.order.id }
             }
             LinkReport::CancelRejected { order, reason } => {
                 let order = self.order(order)?.order.id;
-                VenueReport::CancelRejected { account, order, reason: text(reason) }
+                VenueReport::CancelRejected { account, order, reason: self::reason(reason) }
             }
             LinkReport::Modified { order, volume, price, levels } => {
                 VenueReport::Modified(self.order_terms(order, *volume, *price, levels)?)
@@ -57,7 +61,7 @@ impl<'a> Judge<'a> {
                     }
                     _ => return Err("it refuses new terms of neither one order nor one position".into()),
                 };
-                VenueReport::ModifyRejected { account, target, reason: text(reason) }
+                VenueReport::ModifyRejected { account, target, reason: self::reason(reason) }
             }
             LinkReport::Position { position, levels } => {
                 VenueReport::Modified(self.position_terms(self.position(position)?, position, levels)?)
@@ -268,6 +272,14 @@ pub(super) fn level(level: Option<Decimal>, spec: &Instrument) -> Result<Option<
 fn stops(levels: &Levels, spec: &Instrument) -> Result<(Option<Stop>, Option<Stop>), String> {
     let stop = |price| Ok::<_, String>(level(price, spec)?.map(Stop::At));
     Ok((stop(levels.stop_loss)?, stop(levels.take_profit)?))
+}
+
+/// A venue's reason. A word that is one of ours is not ours in its mouth.
+pub(super) fn reason(foreign: &str) -> String {
+    match foreign {
+        NOT_SENT | NOT_RECEIVED | ENDED_BEFORE => format!("venue: {foreign}"),
+        _ => text(foreign),
+    }
 }
 
 /// A foreign text, cut to what an error may quote.

@@ -3,6 +3,7 @@
 use super::{daily_loss, facts::Facts, facts::Level};
 use crate::domain::{
     account::LinkStatus,
+    config::OPEN_ORDERS_MAX,
     message::{Violation, ViolationCode as Code},
     order::{OrderType, TimeInForce},
     time::MILLI_NS,
@@ -79,6 +80,7 @@ pub const CHECKS: &[CheckRow] = &[
     row(Code::StopsInvalid, false, Always, None, "a protective level lies on the wrong side", stops_valid),
     row(Code::ReduceOnly, true, Never, None, "a reduction that would not reduce", reduces),
     row(Code::DuplicateOrder, true, Never, None, "the client order id was used before", not_duplicate),
+    row(Code::MaxOpenOrders, false, Never, Some("max_open_orders"), "too many orders and positions", max_open_orders),
     row(Code::MaxPositions, false, Never, Some("max_positions"), "too many positions", max_positions),
     row(Code::MaxDailyLoss, false, Risk, Some("max_daily_loss"), "the day's loss has reached its limit", max_daily_loss),
     row(Code::ConversionRateMissing, false, Risk, None, "no rate into the account's currency", converts),
@@ -315,6 +317,18 @@ fn not_duplicate(f: &Facts<'_>) -> Verdict {
     when(!f.around.duplicate, Code::DuplicateOrder, || {
         "this clientOrderId was used before on this account: use another".to_owned()
     })
+}
+
+/// A stop must be able to take back whatever is open in one piece.
+fn max_open_orders(f: &Facts<'_>) -> Verdict {
+    let account = f.around.account;
+    let limits = [account.config.limits.max_open_orders, f.around.setup.config.limits.max_open_orders];
+    let limit =
+        limits.into_iter().flatten().min().map_or(OPEN_ORDERS_MAX, |limit| limit.min(OPEN_ORDERS_MAX));
+    let after = account.open_orders.len() + account.positions.len() + 1;
+    let message = format!("this would be order or position {after} that is open; {limit} are allowed");
+    let (limit, actual) = (Decimal::from(limit), Decimal::from(after));
+    limited(Code::MaxOpenOrders, actual <= limit, message, limit, actual, None)
 }
 
 fn max_positions(f: &Facts<'_>) -> Verdict {

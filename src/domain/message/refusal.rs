@@ -81,6 +81,8 @@ violation_codes! {
     ReduceOnly = "REDUCE_ONLY",
     /// The client order id was used before.
     DuplicateOrder = "DUPLICATE_ORDER",
+    /// Too many orders and positions are open.
+    MaxOpenOrders = "MAX_OPEN_ORDERS",
     /// Too many positions.
     MaxPositions = "MAX_POSITIONS",
     /// The day's loss has reached its limit.

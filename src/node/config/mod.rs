@@ -20,7 +20,7 @@ pub use table::Environment;
 use super::vault::Secret;
 use crate::domain::{
     account::AccountConfig,
-    config::{Config, Limits, StrategyConfig, TradeRate},
+    config::{Config, Limits, OPEN_ORDERS_MAX, StrategyConfig, TradeRate},
     id::AccountId,
 };
 use rust_decimal::Decimal;
@@ -101,6 +101,7 @@ fn token(table: &Table<'_>) -> Result<Option<Secret>, ConfigError> {
 /// The limits of one scope.
 fn limits(table: &Table<'_>) -> Result<Limits, ConfigError> {
     Ok(Limits {
+        max_open_orders: whole(table, "max_open_orders", 1, u64::from(OPEN_ORDERS_MAX))?,
         max_positions: whole(table, "max_positions", 1, 100_000)?,
         max_daily_loss: amount(table, "max_daily_loss", Decimal::new(1, 2))?,
     })

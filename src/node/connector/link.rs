@@ -67,6 +67,8 @@ impl Link {
                         if self.tell_end(not_sent, LinkEvent::Down { reason }).await.is_err() {
                             return;
                         }
+                    } else if self.tell_not_sent(not_sent).await.is_err() {
+                        return;
                     }
                     tokio::select! {
                         biased;

@@ -14,9 +14,12 @@ use std::{
 };
 use tokio::io::AsyncWrite;
 
-/// Frames that may wait, and their bytes.
+/// Frames that may wait, and their bytes, before one that adds risk is too much. What lowers risk goes after
+/// them: an account has a limited number of orders and positions that could be cancelled or closed.
 const WAITING_MAX: usize = 4_096;
 const WAITING_BYTES_MAX: usize = 16 << 20;
+/// No session goes on with so many.
+const WAITING_AT_ALL: usize = 16 * WAITING_MAX;
 /// Frames that can be repeated, and their bytes.
 const SENT_MAX: usize = 1_024;
 const SENT_BYTES_MAX: usize = 8 << 20;
@@ -171,7 +174,7 @@ impl Outgoing {
         }
         self.waiting_bytes += body.len();
         self.waiting.push_back(Frame { kind, body, number: None });
-        self.check_room();
+        self.check_room(kind.adds_risk());
     }
 
     /// Takes back everything that adds risk and of which nothing is on the wire.
@@ -193,6 +196,13 @@ impl Outgoing {
     /// What was taken back or is void: nothing of it will ever be sent.
     pub fn take_not_sent(&mut self) -> NotSent {
         mem::take(&mut self.not_sent)
+    }
+
+    /// Gives back what was taken and could not be told.
+    pub fn keep_not_sent(&mut self, untold: NotSent) {
+        let later = mem::replace(&mut self.not_sent, untold);
+        self.not_sent.orders.extend(later.orders);
+        self.not_sent.terms.extend(later.terms);
     }
 
     /// Why the session must end, if it must.
@@ -305,11 +315,12 @@ impl Outgoing {
         for frame in again.into_iter().rev() {
             self.waiting.push_front(frame);
         }
-        self.check_room();
+        self.check_room(false);
     }
 
-    fn check_room(&mut self) {
-        if self.waiting.len() > WAITING_MAX || self.waiting_bytes > WAITING_BYTES_MAX {
+    fn check_room(&mut self, adds_risk: bool) {
+        let crowded = self.waiting.len() > WAITING_MAX || self.waiting_bytes > WAITING_BYTES_MAX;
+        if (crowded && adds_risk) || self.waiting.len() > WAITING_AT_ALL {
             self.broken = Some(Broken::Full);
         }
     }

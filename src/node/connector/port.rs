@@ -159,6 +159,11 @@ impl Port {
         shared.outgoing.take_not_sent()
     }
 
+    /// Gives back what was signalled as not sent and could not be told.
+    pub fn keep_not_sent(&self, untold: NotSent) {
+        self.lock().outgoing.keep_not_sent(untold);
+    }
+
     /// What the session must hear of.
     pub fn poll_signal(&self, cx: &mut Context<'_>, version: u64) -> Poll<Signal> {
         let mut shared = self.lock();

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         account::LinkSettings,
         id::AccountId,
-        message::{LinkEvent, LinkInput, LinkUp},
+        message::{LinkEvent, LinkInput, LinkUp, NotSent},
     },
     node::{
         runtime::{BoxFuture, Rt, Stream, timeout},
@@ -121,6 +121,8 @@ impl Session<'_> {
         let mut entering = Some(self.enter(LinkEvent::Up(up)));
         let mut timer = self.rt.sleep(heartbeat);
         let (mut heard_ns, mut written) = (self.rt.mono(), 0);
+        // what is being told as not sent: should the session end meanwhile, it is told after it
+        let mut untold = NotSent::default();
         let end = loop {
             let is_idle = entering.is_none();
             let turn = tokio::select! {
@@ -137,6 +139,8 @@ impl Session<'_> {
                 Turn::Signal(Signal::NotSent(not_sent)) => {
                     // behind what is being entered
                     let before = entering.take();
+                    untold.orders.extend(&not_sent.orders);
+                    untold.terms.extend(&not_sent.terms);
                     entering = Some(self.enter_after(before, LinkEvent::NotSent(not_sent)));
                 }
                 Turn::Timer => {
@@ -151,6 +155,7 @@ impl Session<'_> {
                 Turn::Entered(Err(reason)) => break End::Lost { reason },
                 Turn::Entered(Ok(())) => {
                     entering = None;
+                    untold = NotSent::default();
                     heard_ns = self.rt.mono();
                 }
                 Turn::Line(Err(LineError::TooLong)) => break End::fault(LineError::TooLong.to_string()),
@@ -164,6 +169,7 @@ impl Session<'_> {
                 }
             }
         };
+        self.port.keep_not_sent(untold);
         if end == End::Unwanted {
             let _ = timeout(self.rt, CLOSE_TIMEOUT, stream.shutdown()).await;
         }

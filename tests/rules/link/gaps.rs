@@ -84,3 +84,42 @@ fn an_order_that_the_venue_never_got_and_that_is_being_cancelled_begins_a_new_se
     far.books("10000", vec![state(order, VenueOrderStatus::Unknown, "0")], vec![]);
     assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Rejected));
 }
+
+/// The answer to a question tells nothing of what was sent after it, and another question was.
+#[test]
+fn lv02_only_the_books_that_answer_the_last_question_are_compared() {
+    let mut far = Far::up();
+    let held_by = far.open();
+    far.news(LinkEvent::Heartbeat { last: far.seq + 1 });
+    let close = ClosePosition {
+        account: account_id(FAR),
+        target: CloseTarget::Position(PositionId(held_by.0)),
+        volume: None,
+        reason: None,
+    };
+    far.send(CommandBody::Close(close));
+    let order = OrderId(held_by.0 + 1);
+    // the missing report comes, and another gap after it: the books are asked for anew
+    let other = LinkReport::Position { position: format!("t{}", held_by.0), levels: Levels::default() };
+    far.report(other);
+    far.news(LinkEvent::Heartbeat { last: far.seq + 1 });
+    assert_eq!(far.requests().iter().filter(|r| r.starts_with("sync")).count(), 2);
+    far.books("9999.30", vec![], vec![held(held_by, "0.10")]);
+    assert_eq!(far.status(), LinkStatus::Reconciling, "those of the first question: {}", far.last_error());
+    far.report(LinkReport::Position { position: format!("t{}", held_by.0), levels: Levels::default() });
+    far.books("9999.30", vec![state(order, VenueOrderStatus::Unknown, "0")], vec![held(held_by, "0.10")]);
+    assert_eq!(far.status(), LinkStatus::Connected, "{}", far.last_error());
+}
+
+#[test]
+fn books_that_do_not_come_begin_a_new_session() {
+    let mut far = Far::down();
+    far.connect();
+    far.requests();
+    for _ in 0..4 {
+        far.rig.wait(6 * SECOND_NS).wake();
+        assert_eq!(far.status(), LinkStatus::Reconciling);
+    }
+    far.rig.wait(6 * SECOND_NS).wake();
+    assert_eq!((far.status(), far.requests()), (LinkStatus::Disconnected, vec!["reset".to_owned()]));
+}

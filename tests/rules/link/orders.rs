@@ -193,3 +193,30 @@ fn or13_what_a_venue_cannot_do_is_an_error_and_not_a_silence() {
     );
     assert_eq!(far.order(order), OrderStatus::Accepted);
 }
+
+#[test]
+fn or01_an_order_may_expire_or_be_refused_at_any_time() {
+    for rested in [false, true] {
+        let mut far = Far::up();
+        let order = if rested { far.resting() } else { far.sent(buy("BTCUSD", "0.10").limit("59000.00")) };
+        far.report(LinkReport::Expired { order: order.to_string() });
+        assert_eq!(far.order(order), OrderStatus::Expired, "rested: {rested}");
+    }
+    let mut far = Far::up();
+    let order = far.resting();
+    far.report(LinkReport::Rejected { order: order.to_string(), reason: "NO_MARGIN".to_owned() });
+    assert_eq!(far.order(order), OrderStatus::Canceled, "it had been taken");
+}
+
+#[test]
+fn a_venue_s_reason_is_not_taken_for_one_of_ours() {
+    let mut far = Far::up();
+    let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));
+    far.report(accepted(order));
+    far.report(LinkReport::Canceled { order: order.to_string(), reason: Some("NOT_SENT".to_owned()) });
+    let told = far.rig.events.iter().find_map(|event| match event {
+        Event::TradeCanceled(told) => told.order.reason.clone(),
+        _ => None,
+    });
+    assert_eq!(told.as_deref(), Some("venue: NOT_SENT"));
+}

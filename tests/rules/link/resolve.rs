@@ -170,3 +170,78 @@ fn lv03_an_operator_resolves_what_nobody_tells_and_a_contrary_report_is_booked_a
     let refused = far.send(resolve(order, too_much)).expect("an answer").expect_err("more than was ordered");
     assert_eq!(refused.details["path"], "fill.volume");
 }
+
+/// A close of a position that nobody can tell anything of, said to be filled.
+fn said_closed(volume: &str) -> (Far, OrderId) {
+    let mut far = Far::up();
+    far.capabilities.fencing = false;
+    let opened = far.open();
+    far.requests();
+    let close = ClosePosition {
+        account: account_id(FAR),
+        target: CloseTarget::Position(PositionId(opened.0)),
+        volume: None,
+        reason: None,
+    };
+    far.send(CommandBody::Close(close));
+    let order = OrderId(opened.0 + 1);
+    far.cut();
+    far.connect();
+    far.books("9999.30", vec![state(order, VenueOrderStatus::Unknown, "0")], vec![held(opened, "0.10")]);
+    far.send(resolve(order, filled(volume, None))).expect("an answer").expect("it is unknown");
+    far.cut();
+    far.connect();
+    (far, opened)
+}
+
+#[test]
+fn lv03_a_position_that_an_operator_believed_closed_is_there_again() {
+    for named in [true, false] {
+        for (said, here, there) in [("0.10", vec![], "0.10"), ("0.04", vec![dec("0.06")], "0.10")] {
+            let (mut far, opened) = said_closed(said);
+            assert_eq!(holds(&far).0, here);
+            let order = named.then(|| opened.to_string());
+            let position = PositionState { order, ..held(opened, there) };
+            let out = books(&mut far, "9999.30", vec![], vec![position]);
+            assert!(out.marks.contains(&Mark::ResolvedContradicted));
+            assert_eq!(far.status(), LinkStatus::Connected, "{}", far.last_error());
+            assert_eq!(holds(&far), (vec![dec(there)], dec("9999.30")));
+            far.report(LinkReport::Fill(venue_close(opened, "x7")));
+            assert_eq!(holds(&far).0, [], "it is known by the venue's name");
+        }
+    }
+}
+
+#[test]
+fn lv03_the_venue_s_volume_holds_where_an_operator_said_more_or_less() {
+    for (said_volume, there) in [("0.10", "0.05"), ("0.05", "0.10"), ("0.05", "0.05")] {
+        for resend in [true, false] {
+            let (mut far, order) = said(filled(said_volume, None));
+            far.cut();
+            far.capabilities.resend = resend;
+            far.connect();
+            let out = books(&mut far, "9999.30", vec![], vec![held(order, there)]);
+            let agree = said_volume == there;
+            assert_eq!(out.marks.contains(&Mark::ResolvedContradicted), !agree, "{said_volume} {there}");
+            assert_eq!(far.status(), LinkStatus::Connected, "{}", far.last_error());
+            assert_eq!(holds(&far), (vec![dec(there)], dec("9999.30")));
+            far.cut();
+            far.connect();
+            far.books("9999.30", vec![], vec![held(order, there)]);
+            assert_eq!(far.status(), LinkStatus::Connected, "and stays so: {}", far.last_error());
+        }
+    }
+}
+
+#[test]
+fn a_resolution_cannot_take_another_position_s_name() {
+    let mut far = Far::up();
+    far.capabilities.fencing = false;
+    let other = far.open();
+    let order = far.sent(buy("BTCUSD", "0.10"));
+    far.cut();
+    far.connect();
+    far.books("9999.30", vec![state(order, VenueOrderStatus::Unknown, "0")], vec![held(other, "0.10")]);
+    let refused = far.send(resolve(order, filled("0.10", Some("t1")))).expect("an answer");
+    assert_eq!(refused.expect_err("taken").details["path"], "fill.venuePosition");
+}

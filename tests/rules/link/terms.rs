@@ -317,3 +317,114 @@ fn lv03_books_that_were_on_their_way_do_not_end_later_terms() {
         far.last_error()
     );
 }
+
+#[test]
+fn terms_of_an_order_that_moved_on_meanwhile_may_be_refused() {
+    let rejected = |order: OrderId| LinkReport::ModifyRejected {
+        order: Some(order.to_string()),
+        position: None,
+        reason: "TOO_LATE".to_owned(),
+    };
+    for (numbered, cancel) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut far = Far::up();
+        let order = changing(&mut far);
+        if cancel {
+            let target = CancelTarget::Order(order);
+            far.send(CommandBody::Cancel(CancelOrders { account: account_id(FAR), target }));
+        } else {
+            let part = LinkFill { price: dec("59000.00"), ..fill(order, "x1", "0.04") };
+            far.report(LinkReport::Fill(part));
+        }
+        match numbered {
+            true => far.report(rejected(order)),
+            false => far.news(LinkEvent::Report(Box::new(NumberedReport {
+                seq: 0,
+                prev: 0,
+                report: rejected(order),
+            }))),
+        };
+        let told =
+            far.rig.events.iter().any(|e| matches!(e, Event::TradeRejected(t) if t.reason == "TOO_LATE"));
+        assert!(told, "numbered: {numbered}, cancel: {cancel}");
+        let status = if cancel { OrderStatus::PendingCancel } else { OrderStatus::PartiallyFilled };
+        assert_eq!(far.order(order), status);
+        if !cancel {
+            assert_eq!(far.send(new_terms(order)), None, "it may be asked for again");
+        }
+    }
+}
+
+/// LV03: until the venue has answered, the worse terms count.
+#[test]
+fn lv03_margin_is_held_for_terms_that_are_on_their_way() {
+    let mut far = Far::up();
+    let order = far.resting();
+    let large = CommandBody::Modify(ModifyTrade {
+        account: account_id(FAR),
+        target: TradeTarget::Order(order),
+        price: None,
+        volume: Some(dec("16")),
+        stop_loss: LevelChange::Keep,
+        take_profit: LevelChange::Keep,
+        expected_version: None,
+    });
+    // 16 lots at 59000 take 9440 of 10000, and two more 1200
+    assert_eq!(far.send(large), None);
+    let too_much = |far: &mut Far| {
+        let denied = far.ask(buy("BTCUSD", "2").limit("59000.00")).expect("an answer");
+        codes(&denied.expect_err("there is no margin left"))
+    };
+    assert_eq!(too_much(&mut far), ["MARGIN_INSUFFICIENT"]);
+    far.cut();
+    far.connect();
+    assert_eq!(too_much(&mut far), ["RECONCILING", "MARGIN_INSUFFICIENT"], "nobody knows");
+    let rests = OrderState { price: Some(dec("59000.00")), ..state(order, VenueOrderStatus::Working, "0") };
+    far.books("10000", vec![rests], vec![]);
+    assert_eq!(far.ask(buy("BTCUSD", "2").limit("59000.00")), None, "the old terms hold");
+}
+
+#[test]
+fn or02_an_order_that_new_terms_make_as_large_as_what_is_filled_has_ended() {
+    let mut far = Far::up();
+    let order = changing(&mut far);
+    far.report(LinkReport::Fill(LinkFill { price: dec("59000.00"), ..fill(order, "x1", "0.06") }));
+    let terms = LinkReport::Modified {
+        order: order.to_string(),
+        volume: dec("0.06"),
+        price: Some(dec("59000.00")),
+        levels: Levels::default(),
+    };
+    far.report(terms);
+    assert_eq!(far.order(order), OrderStatus::Filled);
+    far.cut();
+    far.connect();
+    far.books("9999.30", vec![], vec![held_at_new_terms(order, "0.06")]);
+    assert_eq!(far.status(), LinkStatus::Connected, "{}", far.last_error());
+}
+
+#[test]
+fn new_terms_that_a_venue_never_answers_begin_a_new_session() {
+    for of_position in [false, true] {
+        let mut far = Far::up();
+        let order = if of_position { far.open() } else { far.resting() };
+        let change = match of_position {
+            false => new_terms(order),
+            true => CommandBody::Modify(ModifyTrade {
+                account: account_id(FAR),
+                target: TradeTarget::Position(PositionId(order.0)),
+                price: None,
+                volume: None,
+                stop_loss: LevelChange::Price(dec("58000.00")),
+                take_profit: LevelChange::Keep,
+                expected_version: None,
+            }),
+        };
+        assert_eq!(far.send(change), None);
+        far.requests();
+        for _ in 0..9 {
+            far.rig.wait(5 * SECOND_NS).wake();
+        }
+        assert_eq!(far.status(), LinkStatus::Disconnected, "of a position: {of_position}");
+        assert!(far.requests().contains(&"reset".to_owned()));
+    }
+}

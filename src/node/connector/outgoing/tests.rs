@@ -283,3 +283,14 @@ fn what_is_no_longer_kept_is_not_repeated() {
     assert!(write(&mut queue, &mut wire, usize::MAX));
     assert_eq!(queue.broken(), Some(Broken::Forgotten));
 }
+
+#[test]
+fn rk05_a_crowd_ends_a_session_by_what_adds_risk_and_never_by_what_a_stop_takes_back() {
+    let (mut queue, _) = session();
+    for order in 0..20_000 {
+        cancel(&mut queue, order);
+    }
+    assert_eq!(queue.broken(), None, "as many as there may be orders");
+    opening(&mut queue, 1);
+    assert_eq!(queue.broken(), Some(Broken::Full));
+}
