@@ -11,15 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Checks every session and every answer.
 pub fn check(history: &History, log: &Log<'_>) -> Vec<Violation> {
     let mut findings = Findings::new("client", Severity::Safety);
-    let timed_out = timed_out(log);
     for client in &history.clients {
         for session in &client.sessions {
             contiguous(session, &mut findings);
             events(session, log, &mut findings);
         }
         for request in &client.requests {
-            let timed_out = request.key.as_deref().is_some_and(|key| timed_out.contains(key));
-            answers(client, request, timed_out, log, &mut findings);
+            answers(client, request, log, &mut findings);
         }
     }
     effects(log, &mut findings);
@@ -72,29 +70,8 @@ fn told_as_logged(told: &Told, number: u64, log: &Log<'_>, findings: &mut Findin
     }
 }
 
-/// Keys that were answered `TIMEOUT`, whether or not the client heard it: from then on they bring the
-/// present state.
-fn timed_out(log: &Log<'_>) -> BTreeSet<String> {
-    let mut keys: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut timed_out = BTreeSet::new();
-    for step in &log.steps {
-        keys.extend(step.input["command"]["id"].as_str().zip(key_of(step)));
-        for reply in step.replies.iter().filter(|reply| reply["result"]["Err"]["code"] == "TIMEOUT") {
-            let key = reply["command"].as_str().and_then(|command| keys.get(command));
-            timed_out.extend(key.map(|key| (*key).to_owned()));
-        }
-    }
-    timed_out
-}
-
 /// GW03, GW04, GW08 for one request.
-fn answers(
-    client: &ClientHistory,
-    request: &Request,
-    timed_out: bool,
-    log: &Log<'_>,
-    findings: &mut Findings,
-) {
+fn answers(client: &ClientHistory, request: &Request, log: &Log<'_>, findings: &mut Findings) {
     let mut first: Option<&Answer> = None;
     for answer in request.successes() {
         if request.key.is_some() && client.name == "viewer" {
@@ -102,7 +79,6 @@ fn answers(
         }
         if let Some(first) = first
             && request.key.is_some()
-            && !timed_out
             && first.body != answer.body
         {
             let message = format!("{} was answered {} and then {}", request.method, first.body, answer.body);

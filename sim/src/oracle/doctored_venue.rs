@@ -251,18 +251,21 @@ fn rk05_stop_sees_an_opening_order_leave_under_a_stop() {
 
 #[test]
 fn rk05_stop_sees_terms_that_add_risk_leave_under_a_stop() {
+    let stop = |h: &mut History| {
+        let stop = json!({ "stopId": "s1", "actions": ["pause"], "phase": "latched" });
+        h.gateway.steps[3].events.push(("event.emergency_stop".into(), stop));
+        h.gateway.commits.push(crate::history::Commit { seq: 41, offset: 4 });
+        let answer = Answer { seq: 56, ok: true, body: json!({ "stopId": "s1", "latched": true }) };
+        let asked =
+            Request { method: "risk.emergencyStop".into(), answers: vec![answer], ..Request::default() };
+        h.clients =
+            vec![ClientHistory { name: "operator", requests: vec![asked], ..ClientHistory::default() }];
+    };
     let changed = |began: usize, order: &str, volume: &str, price: &str, stop_loss: Option<&str>| {
         found(move |h| {
-            let stop = json!({ "stopId": "s1", "actions": ["pause"], "phase": "latched" });
-            h.gateway.steps[3].events.push(("event.emergency_stop".into(), stop));
-            h.gateway.commits.push(crate::history::Commit { seq: 41, offset: 4 });
-            let answer = Answer { seq: 56, ok: true, body: json!({ "stopId": "s1", "latched": true }) };
-            let asked =
-                Request { method: "risk.emergencyStop".into(), answers: vec![answer], ..Request::default() };
-            h.clients =
-                vec![ClientHistory { name: "operator", requests: vec![asked], ..ClientHistory::default() }];
+            stop(h);
             let frame = |kind: &str, seq, volume: &str, price: &str, stop_loss: Option<&str>| {
-                json!({ "type": kind, "order": "e.o3", "seq": seq, "volume": volume, "price": price,
+                json!({ "type": kind, "order": "e.o3", "seq": seq, "side": "buy", "volume": volume, "price": price,
                     "stopLoss": stop_loss.map(|price| json!({ "price": price })) })
             };
             let placed = frame("submit", 3, "0.10", "59000.00", Some("58000.00"));
@@ -273,15 +276,36 @@ fn rk05_stop_sees_terms_that_add_risk_leave_under_a_stop() {
         })
     };
     let as_was = Some("58000.00");
-    for (volume, price, stop_loss) in
-        [("0.20", "59000.00", as_was), ("0.10", "59500.00", as_was), ("0.10", "59000.00", None)]
-    {
+    for (volume, price, stop_loss) in [
+        ("0.20", "59000.00", as_was),
+        ("0.10", "59500.00", as_was),
+        ("0.10", "59000.00", None),
+        ("0.10", "59000.00", Some("57000.00")),
+    ] {
         let case = format!("{volume} at {price}, {stop_loss:?}");
         assert!(changed(58, "e.o3", volume, price, stop_loss).contains(&("stop", "RK05")), "{case}");
         assert_eq!(changed(55, "e.o3", volume, price, stop_loss), [], "before the answer: {case}");
     }
     assert_eq!(changed(58, "e.o3", "0.05", "59000.00", Some("58500.00")), [], "it lowers risk");
     assert_eq!(changed(58, "e.o9", "0.20", "59500.00", None), [], "a reduction's terms");
+
+    let protected = |side: &'static str, stop_loss: Option<&'static str>| {
+        found(move |h| {
+            stop(h);
+            let fills = h.venues[0].steps.iter_mut().flat_map(|step| &mut step.events);
+            fills.filter(|(name, _)| name == "event.trade.executed").for_each(|(_, fill)| {
+                fill["side"] = json!(side);
+            });
+            for (began, stop_loss) in [(50, Some("50000.00")), (58, stop_loss)] {
+                let stop_loss = stop_loss.map(|price| json!({ "price": price }));
+                let frame = json!({ "type": "modify", "position": "p1", "seq": 3, "stopLoss": stop_loss });
+                h.sent.push(SentLine { frame, ..submit(began, "e.o3") });
+            }
+        })
+    };
+    let strikes = |side, stop_loss| protected(side, stop_loss).contains(&("stop", "RK05"));
+    assert!(strikes("buy", None) && strikes("buy", Some("49000.00")) && strikes("sell", Some("51000.00")));
+    assert!(!strikes("buy", Some("51000.00")) && !strikes("sell", Some("49000.00")), "they are tighter");
 }
 
 #[test]

@@ -136,26 +136,65 @@ struct Known {
     resumed: Option<usize>,
 }
 
-/// Terms of an order, as they went to its venue.
+/// Terms of an order, or levels of a position, as they went to its venue.
 struct Terms {
     volume: Option<i128>,
     price: Option<i128>,
     has_stop_loss: bool,
+    /// If it is a price.
+    stop_loss: Option<i128>,
 }
 
 impl Terms {
     fn of(frame: &Value) -> Self {
-        let has_stop_loss = !frame["stopLoss"].is_null();
-        Self { volume: units(&frame["volume"]), price: units(&frame["price"]), has_stop_loss }
+        Self {
+            volume: units(&frame["volume"]),
+            price: units(&frame["price"]),
+            has_stop_loss: !frame["stopLoss"].is_null(),
+            stop_loss: units(&frame["stopLoss"]["price"]),
+        }
     }
 
     /// Whether they risk more than any that went before.
-    fn widen(&self, before: &[Self]) -> bool {
+    fn widen(&self, before: &[Self], side: &str) -> bool {
         let larger = before.iter().all(|b| self.volume > b.volume);
         let moved = before.iter().all(|b| self.price != b.price);
         let unprotected = !self.has_stop_loss && before.iter().all(|b| b.has_stop_loss);
-        !before.is_empty() && (larger || moved || unprotected)
+        let further = |was: Option<i128>| match (self.stop_loss, was) {
+            (Some(now), Some(was)) => {
+                if side == "buy" {
+                    now < was
+                } else {
+                    now > was
+                }
+            }
+            _ => false,
+        };
+        let looser = before.iter().all(|b| further(b.stop_loss));
+        !before.is_empty() && (larger || moved || unprotected || looser)
     }
+}
+
+/// What went to venues of one order, or of one position.
+struct Sent {
+    side: String,
+    terms: Vec<Terms>,
+}
+
+/// The sides of positions, by the venue's account and its name of the position.
+fn sides(history: &History) -> BTreeMap<(String, String), String> {
+    let mut sides = BTreeMap::new();
+    for (_, fill) in history
+        .venues
+        .iter()
+        .flat_map(|v| &v.steps)
+        .flat_map(|s| &s.events)
+        .filter(|(name, _)| name == "event.trade.executed")
+    {
+        let position = (text(fill, "accountId"), text(fill, "positionId"));
+        sides.entry(position).or_insert_with(|| text(fill, "side"));
+    }
+    sides
 }
 
 /// Once a stop is answered, nothing that opens leaves for a venue until the resume, and no terms that risk
@@ -168,22 +207,41 @@ fn sent_under_stops(plan: &Plan, history: &History, log: &Log<'_>, findings: &mu
         .flat_map(|venue| &venue.accounts)
         .map(|account| (account.login.as_str(), account.id.as_str()))
         .collect();
-    let mut streams: BTreeMap<u64, &str> = BTreeMap::new();
-    let mut terms: BTreeMap<String, Vec<Terms>> = BTreeMap::new();
+    let mut streams: BTreeMap<u64, (&str, &str)> = BTreeMap::new();
+    let (sides, mut sent) = (sides(history), BTreeMap::<(&str, String), Sent>::new());
     for line in &history.sent {
         let frame = &line.frame;
         match (frame["type"].as_str(), streams.get(&line.stream)) {
             (Some("logon"), _) => {
-                let account = frame["account"].as_str().and_then(|login| accounts.get(login));
-                streams.extend(account.map(|account| (line.stream, *account)));
+                let login = frame["account"].as_str();
+                let account = login.and_then(|login| accounts.get_key_value(login));
+                streams.extend(account.map(|(login, account)| (line.stream, (*login, *account))));
             }
-            (Some(kind @ ("submit" | "modify")), Some(account)) if frame["position"].is_null() => {
-                let before = terms.entry(text(frame, "order")).or_default();
+            (Some(kind @ ("submit" | "modify")), Some((login, account))) => {
+                let (of_order, of_position) = (text(frame, "order"), text(frame, "position"));
+                let (name, side) = match (kind, of_position.as_str()) {
+                    ("submit", "") => (of_order, text(frame, "side")),
+                    ("submit", _) => continue, // it reduces, and so do its later terms
+                    (_, "") => (of_order, String::new()),
+                    _ => {
+                        let place = ((*login).to_owned(), of_position.clone());
+                        (of_position, sides.get(&place).cloned().unwrap_or_default())
+                    }
+                };
                 let new = Terms::of(frame);
-                // a modification of an order that reduces has nothing before it
-                let adds_risk = kind == "submit" || new.widen(before);
-                if kind == "submit" || !before.is_empty() {
-                    before.push(new);
+                let known = sent.get_mut(&(*account, name.clone()));
+                let adds_risk = match (kind, &known) {
+                    ("submit", _) => true,
+                    (_, Some(known)) => new.widen(&known.terms, &known.side),
+                    (_, None) => false,
+                };
+                match known {
+                    Some(known) => known.terms.push(new),
+                    // of an order that reduces nothing is kept
+                    None if kind == "submit" || !frame["position"].is_null() => {
+                        sent.insert((*account, name), Sent { side, terms: vec![new] });
+                    }
+                    None => {}
                 }
                 if !adds_risk {
                     continue;

@@ -259,10 +259,10 @@ fn a_frame_that_is_half_out_is_finished_before_others_are_repeated() {
 fn a_venue_that_does_not_read_breaks_the_session() {
     let (mut queue, _) = session();
     for order in 0..WAITING_MAX as u64 {
-        cancel(&mut queue, order);
+        opening(&mut queue, order);
         assert_eq!(queue.broken(), None);
     }
-    cancel(&mut queue, 0);
+    opening(&mut queue, 0);
     assert_eq!(queue.broken(), Some(Broken::Full));
     queue.end();
     queue.begin();
