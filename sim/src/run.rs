@@ -2,7 +2,7 @@
 
 use crate::{
     fault,
-    history::{ClientHistory, History},
+    history::History,
     incident,
     oracle::{self, Severity, Violation},
     outcome::Outcome,
@@ -136,7 +136,7 @@ fn run_here(plan: &Plan) -> Report {
     let remains = std::mem::take(&mut *remains.lock().unwrap_or_else(PoisonError::into_inner));
     let trace = remains.tracer.as_ref().map(Tracer::take).unwrap_or_default();
     let simulated = Duration::from_nanos(remains.clock.as_ref().map_or(0, Clock::elapsed_ns));
-    let clients = remains.world.as_ref().map(|world| world.journals()).unwrap_or_default();
+    let clients = remains.world.as_ref().map(|world| world.take_journals()).unwrap_or_default();
     let mut history = History {
         clients,
         unfinished: remains.unfinished.clone(),
@@ -226,11 +226,7 @@ async fn script(plan: &Plan, world: Arc<World>, clock: Clock) -> Option<String> 
         sleep(NOTICING).await;
     }
     if timeout(SETTLING, world.finish()).await.is_err() {
-        let open = |journal: &ClientHistory| {
-            let open = journal.requests.iter().filter(|r| !r.done).count();
-            format!("{}: {open} requests open, {} connections", journal.name, journal.sessions.len())
-        };
-        return Some(world.journals().iter().map(open).collect::<Vec<_>>().join("; "));
+        return Some(world.open_requests().join("; "));
     }
     if timeout(DRAINING, world.gateway().process.drain()).await.is_err() {
         return Some("the gateway did not drain".to_owned());

@@ -23,7 +23,7 @@ use madsim::{
 };
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::sync::mpsc;
@@ -207,10 +207,19 @@ impl World {
         }
     }
 
-    /// The clients' journals as they are now.
-    pub fn journals(&self) -> Vec<ClientHistory> {
-        let journal = |actor: &Actor| actor.journal.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        vec![journal(&self.operator), journal(&self.viewer)]
+    /// The clients' journals so far; what follows begins empty ones.
+    pub fn take_journals(&self) -> Vec<ClientHistory> {
+        [&self.operator, &self.viewer].map(|actor| std::mem::take(&mut *actor.journal())).into()
+    }
+
+    /// What each client still waits for, in words.
+    pub fn open_requests(&self) -> Vec<String> {
+        let open = |actor: &Actor| {
+            let ClientHistory { name, sessions, requests } = &*actor.journal();
+            let open = requests.iter().filter(|r| !r.done).count();
+            format!("{name}: {open} requests open, {} connections", sessions.len())
+        };
+        [&self.operator, &self.viewer].map(open).into()
     }
 
     /// Kills what still runs, so that its memory is freed: madsim frees nothing by itself.
@@ -243,6 +252,10 @@ impl Actor {
         let (client, journal) = Client::new(setup);
         let task = Mutex::new(Some(node.spawn(client.run(orders))));
         Self { node, control, journal, task }
+    }
+
+    fn journal(&self) -> MutexGuard<'_, ClientHistory> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

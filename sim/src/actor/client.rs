@@ -26,10 +26,15 @@ use std::{
     time::Duration,
 };
 use tokio::sync::mpsc;
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Message, protocol::WebSocketConfig},
+};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const MILLI_NS: u64 = 1_000_000;
+/// Tungstenite zeroes so many bytes before each read; nearly all frames are shorter.
+const READ_BYTES: usize = 8 << 10;
 /// The gateway promises an answer within 5 s.
 const ANSWER_LIMIT_NS: u64 = 6_500 * MILLI_NS;
 /// After so many answers that leave it open, whoever asks waits ever longer; it doubles so often at most.
@@ -169,7 +174,9 @@ impl Client {
         let address = self.setup.address.clone();
         let stream = timeout(CONNECT_LIMIT, TcpStream::connect(&address)).await;
         let stream = stream.map_err(|_| "no route")?.map_err(|_| "nobody listens")?;
-        let upgrade = timeout(CONNECT_LIMIT, client_async(format!("ws://{address}/ws"), stream)).await;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
+        let upgrade = client_async_with_config(format!("ws://{address}/ws"), stream, Some(config));
+        let upgrade = timeout(CONNECT_LIMIT, upgrade).await;
         let (mut socket, _) = upgrade.map_err(|_| "no upgrade in time")?.map_err(|_| "no upgrade")?;
         let resume = match (&self.cursor, self.phase) {
             (Some(cursor), Phase::Reading) => Some(Cursor { offset: 0, ..cursor.clone() }),

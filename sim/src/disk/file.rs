@@ -1,6 +1,6 @@
 //! One database file: what the process sees, what survives a crash, and the operations between.
 
-use super::image::Image;
+use super::image::{Image, Piece, pieces};
 use crate::draw::Draw;
 
 /// The smallest unit that a disk writes whole.
@@ -16,10 +16,7 @@ struct Operation {
 
 #[derive(Debug)]
 enum OperationKind {
-    Write {
-        offset: u64,
-        bytes: Box<[u8]>,
-    },
+    Write(Piece),
     SetLen(u64),
     /// Everything before it becomes durable once the barrier of this number completes.
     Barrier(u64),
@@ -67,10 +64,13 @@ impl DiskFile {
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], after: Option<u64>) -> bool {
-        let fits = self.current.write(offset, bytes);
+        let fits = self.current.contains(offset, bytes.len());
         if fits {
-            let kind = OperationKind::Write { offset, bytes: bytes.into() };
-            self.log.push(Operation { after, kind });
+            for piece in pieces(offset, bytes) {
+                let fits = self.current.put(&piece);
+                assert!(fits, "a piece of a write that fits, fits");
+                self.log.push(Operation { after, kind: OperationKind::Write(piece) });
+            }
         }
         fits
     }
@@ -91,8 +91,8 @@ impl DiskFile {
         let Some(end) = self.log.iter().position(is_it) else { return };
         for operation in self.log.drain(..=end) {
             match operation.kind {
-                OperationKind::Write { offset, bytes } => {
-                    let fits = self.durable.write(offset, &bytes);
+                OperationKind::Write(piece) => {
+                    let fits = self.durable.put(&piece);
                     assert!(fits, "a write that fitted the file fits its durable copy");
                 }
                 OperationKind::SetLen(len) => self.durable.set_len(len),
@@ -117,8 +117,8 @@ impl DiskFile {
             match operation.kind {
                 OperationKind::SetLen(len) => self.durable.set_len(len),
                 OperationKind::Barrier(_) => {}
-                OperationKind::Write { offset, bytes } => {
-                    for (at, sector) in sectors(offset, &bytes) {
+                OperationKind::Write(piece) => {
+                    for (at, sector) in sectors(piece.offset(), piece.bytes()) {
                         if draw.chance(keep) && self.durable.write(at, sector) {
                             torn.kept += 1;
                         } else {

@@ -1,4 +1,7 @@
-//! The content of a file, in memory; pages that were never written take none.
+//! The content of a file, in memory; pages that were never written take none, and images share those
+//! in which they do not differ.
+
+use std::{ops::Range, sync::Arc};
 
 const PAGE: usize = 4096;
 
@@ -6,7 +9,50 @@ const PAGE: usize = 4096;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Image {
     len: u64,
-    pages: Vec<Option<Box<[u8; PAGE]>>>,
+    pages: Vec<Option<Arc<[u8; PAGE]>>>,
+}
+
+/// Bytes that lie in one page.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    page: usize,
+    within: usize,
+    bytes: Bytes,
+}
+
+/// Nearly all of redb's writes are of whole pages, and what is written is kept three times: in the image
+/// that the process sees, in the log, and in what survives.
+#[derive(Debug, Clone)]
+enum Bytes {
+    Whole(Arc<[u8; PAGE]>),
+    Part(Box<[u8]>),
+}
+
+impl Piece {
+    /// Where it begins in the file.
+    pub(super) const fn offset(&self) -> u64 {
+        (self.page * PAGE + self.within) as u64
+    }
+
+    /// What it holds.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Whole(page) => &page[..],
+            Bytes::Part(bytes) => bytes,
+        }
+    }
+}
+
+/// A write, piece by piece.
+pub(super) fn pieces(offset: u64, bytes: &[u8]) -> impl Iterator<Item = Piece> {
+    spans(offset, bytes.len()).map(move |(page, within, range)| {
+        let bytes = &bytes[range];
+        let bytes = match <&[u8; PAGE]>::try_from(bytes) {
+            Ok(whole) => Bytes::Whole(Arc::new(*whole)),
+            Err(_) => Bytes::Part(bytes.into()),
+        };
+        Piece { page, within, bytes }
+    })
 }
 
 impl Image {
@@ -24,7 +70,7 @@ impl Image {
             && inside > 0
             && let Some(Some(page)) = self.pages.last_mut()
         {
-            page[inside..].fill(0);
+            Arc::make_mut(page)[inside..].fill(0);
         }
         self.len = len;
     }
@@ -47,23 +93,41 @@ impl Image {
     /// Replaces the bytes from `offset` on. False if the file ends before.
     #[must_use]
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> bool {
-        if !self.contains(offset, bytes.len()) {
-            return false;
+        let fits = self.contains(offset, bytes.len());
+        if fits {
+            for (page, within, range) in spans(offset, bytes.len()) {
+                self.overwrite(page, within, &bytes[range]);
+            }
         }
-        for (page, within, range) in spans(offset, bytes.len()) {
-            let target = self.pages[page].get_or_insert_with(|| Box::new([0; PAGE]));
-            target[within..within + range.len()].copy_from_slice(&bytes[range]);
-        }
-        true
+        fits
     }
 
-    fn contains(&self, offset: u64, len: usize) -> bool {
+    /// The same for a piece, whose page it shares if it can.
+    #[must_use]
+    pub(super) fn put(&mut self, piece: &Piece) -> bool {
+        let fits = self.contains(piece.offset(), piece.bytes().len());
+        if fits {
+            match &piece.bytes {
+                Bytes::Whole(page) => self.pages[piece.page] = Some(Arc::clone(page)),
+                Bytes::Part(bytes) => self.overwrite(piece.page, piece.within, bytes),
+            }
+        }
+        fits
+    }
+
+    fn overwrite(&mut self, page: usize, within: usize, bytes: &[u8]) {
+        let page = self.pages[page].get_or_insert_with(|| Arc::new([0; PAGE]));
+        Arc::make_mut(page)[within..within + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Whether so many bytes from `offset` on lie in the file.
+    pub(super) fn contains(&self, offset: u64, len: usize) -> bool {
         offset.checked_add(len as u64).is_some_and(|end| end <= self.len)
     }
 }
 
 /// The pieces of `len` bytes from `offset` on: page, place in the page, range of the bytes.
-fn spans(offset: u64, len: usize) -> impl Iterator<Item = (usize, usize, std::ops::Range<usize>)> {
+fn spans(offset: u64, len: usize) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
     let start = offset as usize;
     let mut done = 0;
     std::iter::from_fn(move || {
@@ -109,5 +173,40 @@ mod tests {
             }
             assert_eq!(image.len(), model.len() as u64);
         }
+    }
+
+    #[test]
+    fn images_that_share_pages_change_apart() {
+        const LEN: u64 = 5 * PAGE as u64;
+        let mut draw = crate::draw::Draw::new(4, "image");
+        let mut images = [Image::default(), Image::default()];
+        images.iter_mut().for_each(|image| image.set_len(LEN));
+        let mut models = [vec![0; LEN as usize], vec![0; LEN as usize]];
+        let (mut whole, mut parts) = (0, 0);
+        for step in 0..500_u64 {
+            let halves = draw.within(0..=9);
+            let offset = halves * (PAGE / 2) as u64;
+            let bytes = vec![step as u8; draw.within(1..=10 - halves) as usize * (PAGE / 2)];
+            let both = draw.chance(300);
+            for piece in pieces(offset, &bytes) {
+                match piece.bytes {
+                    Bytes::Whole(_) => whole += 1,
+                    Bytes::Part(_) => parts += 1,
+                }
+                assert!(images[0].put(&piece));
+                assert!(!both || images[1].put(&piece));
+            }
+            for model in &mut models[..=usize::from(both)] {
+                model[offset as usize..][..bytes.len()].copy_from_slice(&bytes);
+            }
+            images.reverse();
+            models.reverse();
+            for (image, model) in images.iter().zip(&models) {
+                let mut out = vec![0; LEN as usize];
+                assert!(image.read(0, &mut out));
+                assert_eq!(out, *model);
+            }
+        }
+        assert!(whole > 50 && parts > 50);
     }
 }
