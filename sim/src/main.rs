@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use lockstep_sim::{command, outcome::USAGE};
 use std::{path::PathBuf, process::ExitCode};
 
-/// A world allocates from its first to its last instant and frees nearly all of it; glibc spends a third of a
-/// sweep on that, and keeps more of it with each thread that ends.
+/// A world makes about a million allocations, on a thread of its own: measured, a sweep is a fifth faster with
+/// it than with glibc.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

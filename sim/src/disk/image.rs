@@ -20,8 +20,8 @@ pub(super) struct Piece {
     bytes: Bytes,
 }
 
-/// Nearly all of redb's writes are of whole pages, and what is written is kept three times: in the image
-/// that the process sees, in the log, and in what survives.
+/// What is written is kept three times: in the image that the process sees, in the log, and in what survives.
+/// Whole pages are shared between them.
 #[derive(Debug, Clone)]
 enum Bytes {
     Whole(Arc<[u8; PAGE]>),
