@@ -11,11 +11,14 @@ compile_error!("unset RUSTFLAGS: they replace `--cfg madsim` of .cargo/config.to
 pub mod command;
 pub mod outcome;
 pub mod plan;
+pub mod plan_file;
 pub mod recording;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 
 mod actor;
+mod crossing;
 mod disk;
 mod draw;
 mod fault;

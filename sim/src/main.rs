@@ -31,6 +31,16 @@ enum Command {
     Run(command::Run),
     /// Runs many worlds, all of them whatever happens, and counts what was reached
     Sweep(command::Sweep),
+    /// Runs the world of a plan file, or of a scenario's seed, once more
+    Replay(command::Replay),
+    /// Finds the smallest plan that fails in the same way
+    Shrink(command::Shrink),
+    /// Tells a world on one screen: what was done, what went wrong, what came of it
+    Explain(command::Explain),
+    /// Names the first record in which two traces differ, and the field
+    Diff(command::Diff),
+    /// Runs every plan that once failed
+    Corpus(command::Corpus),
     /// Checks that equal seeds give equal bytes: alone, twice, in a batch, beside others, in another build
     Check(command::Check),
 }
@@ -50,6 +60,11 @@ fn main() -> ExitCode {
         Command::List => command::list(&folder),
         Command::Run(run) => run.execute(&folder),
         Command::Sweep(sweep) => sweep.execute(&folder),
+        Command::Replay(replay) => replay.execute(&folder),
+        Command::Shrink(shrink) => shrink.execute(&folder),
+        Command::Explain(explain) => explain.execute(&folder),
+        Command::Diff(diff) => diff.execute(),
+        Command::Corpus(corpus) => corpus.execute(&folder),
         Command::Check(check) => check.execute(&folder),
     };
     match result {

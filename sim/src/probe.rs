@@ -1,6 +1,9 @@
 //! The probe of a process: feeds the trace and counts coverage.
 
-use crate::trace::{Kind, Node, Tracer};
+use crate::{
+    crossing::Crossings,
+    trace::{Kind, Node, Tracer},
+};
 use lockstep::{
     domain::{
         ledger::LedgerEntry,
@@ -25,6 +28,7 @@ pub struct Counts {
     pub marks: BTreeMap<String, u64>,
     /// Inputs that the machine took.
     pub inputs: u64,
+    pub crossings: Crossings,
 }
 
 impl Coverage {

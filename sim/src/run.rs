@@ -1,7 +1,7 @@
 //! From a plan to a judged world.
 
 use crate::{
-    fault,
+    crossing, fault,
     history::History,
     incident,
     oracle::{self, Severity, Violation},
@@ -156,7 +156,8 @@ fn run_here(plan: &Plan) -> Report {
     for mark in incident::marks(plan, &history) {
         coverage.mark(mark);
     }
-    judge(plan, trace, &history, Ending { notes, hung, counts: coverage.counts(), simulated })
+    let counts = Counts { crossings: crossing::count(&trace, &history), ..coverage.counts() };
+    judge(plan, trace, &history, Ending { notes, hung, counts, simulated })
 }
 
 struct Ending {

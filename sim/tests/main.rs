@@ -156,16 +156,75 @@ fn the_command_line_lists_runs_and_traces() {
 }
 
 #[test]
+fn dt01_a_plan_file_replays_without_its_seed_and_traces_are_compared() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str| folder.path().join(name).to_str().expect("plain text").to_owned();
+    let (plan, first, second) = (place("plan.json"), place("first.jsonl"), place("second.jsonl"));
+    let run = ["run", "--scenario", "gateway_crash", "--seed", "4", "--plan", &plan, "--trace", &first];
+    assert_eq!(simulator(&run).0, 0);
+    let (code, text) = simulator(&["replay", &plan, "--trace", &second]);
+    assert!(code == 0 && text.starts_with("gateway_crash seed 4: ok, "), "{text}");
+    let (code, text) = simulator(&["diff", &first, &second]);
+    assert!(code == 0 && text.starts_with("equal: "), "{text}");
+
+    simulator(&["replay", "gateway_crash:5", "--trace", &second]);
+    let (code, text) = simulator(&["diff", &first, &second]);
+    assert!(code == 13 && text.contains("field "), "{text}");
+
+    let (code, text) = simulator(&["explain", &plan]);
+    assert!(code == 0 && text.starts_with("gateway_crash seed 4: ok") && text.contains("process"), "{text}");
+    assert!(text.lines().count() <= 70, "one screen: {text}");
+}
+
+#[test]
+fn the_parts_of_a_sweep_are_the_whole() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let lines = |shard: &[&str]| {
+        let path = folder.path().join("lines.jsonl");
+        let path = path.to_str().expect("plain text");
+        let sweep = ["sweep", "--scenario", "quiet_day", "--seeds", "0..5", "--json", path];
+        let (code, text) = simulator(&[&sweep, shard].concat());
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("fault met orders that were"), "{text}");
+        let written = std::fs::read_to_string(path).expect("it wrote the lines");
+        written.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut parts: Vec<String> =
+        ["1/3", "2/3", "3/3"].iter().flat_map(|part| lines(&["--shard", part])).collect();
+    parts.sort();
+    let mut whole = lines(&[]);
+    whole.sort();
+    assert_eq!((parts.len(), parts), (5, whole));
+}
+
+#[test]
+fn plans_that_once_failed_end_well() {
+    let (code, text) = simulator(&["corpus"]);
+    assert!(code == 0 && text.contains("plans that once failed: ok"), "{text}");
+}
+
+#[test]
 fn usage_errors_are_one_line_and_exit_code_1() {
     for arguments in [
         &["run", "--scenario", "nothing", "--seed", "1"][..],
         &["sweep", "--seeds", "5..5"],
+        &["sweep", "--seeds", "0..5", "--shard", "3/2"],
+        &["replay", "nothing:1"],
+        &["replay", "quiet_day"],
+        &["replay", "all:1"],
+        &["replay", "/nowhere/plan.json"],
+        &["explain", "scenarios/quiet_day.toml"],
+        &["diff", "/nowhere/a.jsonl", "/nowhere/b.jsonl"],
+        &["diff", "Cargo.toml", "Cargo.toml"],
+        &["shrink", "quiet_day:1", "-o", "/nowhere/min.json"],
+        &["corpus", "--folder", "/nowhere"],
         &["--scenarios", "/nowhere", "list"],
         &["check", "--scenario", "quiet_day", "--seeds", "0..1", "--against", "/nowhere/lockstep-sim"],
     ] {
         let (code, text) = simulator(arguments);
         assert_eq!(code, 1, "{arguments:?}: {text}");
         assert!(!text.contains("panicked"), "{text}");
+        assert!(text.lines().filter(|line| !line.is_empty()).count() <= 6, "{arguments:?}: {text}");
     }
 }
 

@@ -1,6 +1,11 @@
 //! `check`: equal seeds give equal bytes (DT01).
 
-use super::{CommandError, WORLD_LIMIT, batch, report, seeds, sweep::Line};
+use super::{
+    CommandError, WORLD_LIMIT,
+    batch::{self, Batch},
+    report, seeds,
+    sweep::Line,
+};
 use crate::{
     outcome::Outcome,
     plan::plan,
@@ -56,7 +61,7 @@ impl Check {
             let plan = plan(seed, scenario);
             let (first, second) = (run(&plan, WORLD_LIMIT), run(&plan, WORLD_LIMIT));
             if first.outcome != Outcome::Ok {
-                print!("{}", report::failure(&plan, &first));
+                print!("{}", report::failure(&plan, &first, &report::again(&plan)));
                 *gravest = (*gravest).min(first.outcome);
             }
             if first.trace_hash() != second.trace_hash() {
@@ -71,7 +76,8 @@ impl Check {
 
     fn batch(&self, scenarios: &[Scenario], jobs: usize) -> Hashes {
         let mut hashes = Hashes::new();
-        batch::run_all(scenarios, self.seeds.clone(), jobs, |plan, report| {
+        let all = Batch { jobs, shard: None, goes_on: &|| true };
+        batch::run_all(scenarios, self.seeds.clone(), &all, |plan, report| {
             hashes.insert((plan.scenario.clone(), plan.seed), report.trace_hash());
         });
         hashes

@@ -2,15 +2,29 @@
 
 mod batch;
 mod check;
+mod corpus;
+mod diff;
+mod explain;
+mod replay;
 mod report;
 mod run;
+mod shrink;
 mod sweep;
+mod target;
 
 pub use check::Check;
+pub use corpus::{Corpus, plans};
+pub use diff::Diff;
+pub use explain::Explain;
+pub use replay::Replay;
 pub use run::Run;
+pub use shrink::Shrink;
 pub use sweep::Sweep;
 
-use crate::scenario::{self, ScenarioError};
+use crate::{
+    plan_file::PlanFileError,
+    scenario::{self, ScenarioError},
+};
 use std::{ops::Range, path::Path, time::Duration};
 
 /// A world takes well under a second; one that takes this long will never end.
@@ -21,6 +35,16 @@ const WORLD_LIMIT: Duration = Duration::from_secs(120);
 pub enum CommandError {
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    #[error(transparent)]
+    Plan(#[from] PlanFileError),
+    #[error(
+        "`{target}` is neither SCENARIO:SEED, such as gateway_crash:7, nor a plan file, such as min.json"
+    )]
+    Target { target: String },
+    #[error("{target} does not fail: there is nothing to shrink")]
+    NothingFails { target: String },
+    #[error("{path}: line {line}: not a record of a trace: {message}")]
+    Trace { path: String, line: usize, message: String },
     #[error("{path}: {source}")]
     Io { path: String, source: std::io::Error },
     #[error("{binary}: {message}; build it with `cargo build -p lockstep-sim`")]

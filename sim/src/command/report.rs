@@ -9,7 +9,7 @@ const RECORDS_BEFORE: usize = 10;
 const SHOWN: usize = 3;
 
 /// Everything needed to understand a failure and to see it again.
-pub fn failure(plan: &Plan, report: &Report) -> String {
+pub fn failure(plan: &Plan, report: &Report, again: &str) -> String {
     let Plan { scenario, seed, .. } = plan;
     let mut text = format!("\n{}: scenario {scenario}, seed {seed}, commit {}\n", report.outcome, commit());
     let mut line = |content: String| writeln!(text, "{content}").expect("a string takes everything");
@@ -34,8 +34,13 @@ pub fn failure(plan: &Plan, report: &Report) -> String {
             }
         }
     }
-    line(format!("  again: cargo sim run --scenario {scenario} --seed {seed} --trace out.jsonl"));
+    line(format!("  again: {again}"));
     text
+}
+
+/// The command that runs a scenario's world of a seed once more.
+pub fn again(plan: &Plan) -> String {
+    format!("cargo sim run --scenario {} --seed {} --trace out.jsonl", plan.scenario, plan.seed)
 }
 
 /// The commit that is checked out, if git knows one.

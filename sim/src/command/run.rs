@@ -1,7 +1,13 @@
 //! `run`: one world.
 
 use super::{CommandError, WORLD_LIMIT, report};
-use crate::{outcome::Outcome, plan::plan, run::run, scenario};
+use crate::{
+    outcome::Outcome,
+    plan::{Plan, plan},
+    plan_file,
+    run::{Report, run},
+    scenario,
+};
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -19,6 +25,9 @@ pub struct Run {
     /// Writes one JSON object per record
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Writes the plan, which `replay` takes
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
 }
 
 impl Run {
@@ -27,28 +36,36 @@ impl Run {
         let mut code = 0;
         for scenario in scenario::select(folder, &self.scenario)? {
             let plan = plan(self.seed, &scenario);
+            if let Some(path) = &self.plan {
+                plan_file::write(&plan, path)?;
+            }
             let report = run(&plan, WORLD_LIMIT);
-            if let Some(path) = &self.trace {
-                let mut file = BufWriter::new(File::create(path).map_err(CommandError::io(path))?);
-                report.trace.write_jsonl(&mut file).map_err(CommandError::io(path))?;
-                file.flush().map_err(CommandError::io(path))?;
-            }
-            if report.outcome != Outcome::Ok {
-                print!("{}", report::failure(&plan, &report));
-            }
-            println!(
-                "{} seed {}: {}, {} records, trace {}",
-                plan.scenario,
-                plan.seed,
-                report.outcome,
-                report.trace.len(),
-                report.trace_hash()
-            );
-            for (mark, count) in &report.counts.marks {
-                println!("  {count:>6} {mark}");
-            }
-            code = report.outcome.exit_code();
+            code = show(&plan, &report, self.trace.as_deref(), &report::again(&plan))?;
         }
         Ok(code)
     }
+}
+
+/// Says how a world ended, and writes its trace; returns the exit code.
+pub fn show(plan: &Plan, report: &Report, trace: Option<&Path>, again: &str) -> Result<u8, CommandError> {
+    if let Some(path) = trace {
+        let mut file = BufWriter::new(File::create(path).map_err(CommandError::io(path))?);
+        report.trace.write_jsonl(&mut file).map_err(CommandError::io(path))?;
+        file.flush().map_err(CommandError::io(path))?;
+    }
+    if report.outcome != Outcome::Ok {
+        print!("{}", report::failure(plan, report, again));
+    }
+    println!(
+        "{} seed {}: {}, {} records, trace {}",
+        plan.scenario,
+        plan.seed,
+        report.outcome,
+        report.trace.len(),
+        report.trace_hash()
+    );
+    for (mark, count) in &report.counts.marks {
+        println!("  {count:>6} {mark}");
+    }
+    Ok(report.outcome.exit_code())
 }

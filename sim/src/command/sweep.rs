@@ -1,14 +1,19 @@
 //! `sweep`: many worlds, and what they reached.
 
-use super::{CommandError, batch, cores, report, seeds};
+use super::{
+    CommandError,
+    batch::{self, Batch, Shard},
+    cores, report, seeds,
+};
 use crate::{
+    crossing::Crossings,
     outcome::{MARK_MISSING, Outcome},
     scenario::{self, Scenario},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufWriter, Write},
     ops::Range,
@@ -31,6 +36,12 @@ pub struct Sweep {
     /// Worlds at a time
     #[arg(long, default_value_t = cores())]
     jobs: usize,
+    /// Only a part of the worlds: the first of four is 1/4
+    #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
+    shard: Option<Shard>,
+    /// Begins no further world after so many minutes
+    #[arg(long, value_name = "M")]
+    minutes: Option<u64>,
     /// Writes one line `{scenario, seed, traceHash, outcome}` per world
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -55,6 +66,7 @@ struct Totals {
     simulated: Duration,
     /// By scenario and mark: worlds that reached it, and how often.
     marks: BTreeMap<(String, String), (u64, u64)>,
+    crossings: Crossings,
 }
 
 impl Sweep {
@@ -62,14 +74,17 @@ impl Sweep {
     pub fn execute(&self, folder: &Path) -> Result<u8, CommandError> {
         let scenarios = scenario::select(folder, &self.scenario)?;
         let worlds = (self.seeds.end - self.seeds.start) * scenarios.len() as u64;
-        let progress = bar(worlds);
+        let progress = bar(worlds / self.shard.map_or(1, |shard| shard.of as u64));
         let started = clock();
+        let limit = self.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+        let goes_on = || limit.is_none_or(|limit| started.elapsed() < limit);
+        let batch = Batch { jobs: self.jobs, shard: self.shard, goes_on: &goes_on };
         let mut totals = Totals::default();
-        batch::run_all(&scenarios, self.seeds.clone(), self.jobs, |plan, world| {
+        batch::run_all(&scenarios, self.seeds.clone(), &batch, |plan, world| {
             if world.outcome != Outcome::Ok {
                 totals.failures += 1;
                 if totals.failures <= PRINTED {
-                    progress.suspend(|| print!("{}", report::failure(plan, &world)));
+                    progress.suspend(|| print!("{}", report::failure(plan, &world, &report::again(plan))));
                 }
             }
             totals.add(&plan.scenario, plan.seed, &world);
@@ -82,8 +97,11 @@ impl Sweep {
             write_lines(path, &totals.lines)?;
         }
         totals.print_marks();
+        totals.print_crossings();
         totals.print_speed(started.elapsed(), self.jobs);
-        Ok(totals.exit_code(&scenarios))
+        // a part need not reach what the whole must
+        let expecting = if self.shard.is_some() { &[][..] } else { &scenarios };
+        Ok(totals.exit_code(expecting))
     }
 }
 
@@ -97,6 +115,9 @@ impl Totals {
         });
         self.inputs += world.counts.inputs;
         self.simulated += world.simulated;
+        for (crossing, orders) in &world.counts.crossings {
+            *self.crossings.entry(crossing.clone()).or_default() += orders;
+        }
         for (mark, count) in &world.counts.marks {
             let (worlds, times) = self.marks.entry((scenario.to_owned(), mark.clone())).or_default();
             *worlds += 1;
@@ -108,6 +129,30 @@ impl Totals {
         println!("{:<28} {:<30} {:>8} {:>10}", "scenario", "mark", "worlds", "times");
         for ((scenario, mark), (worlds, times)) in &self.marks {
             println!("{scenario:<28} {mark:<30} {worlds:>8} {times:>10}");
+        }
+    }
+
+    /// Faults against the states of orders: what no fault has met is not known to withstand it.
+    fn print_crossings(&self) {
+        const STATES: [&str; 7] = [
+            "submitted",
+            "accepted",
+            "partially_filled",
+            "pending_modify",
+            "pending_cancel",
+            "unknown",
+            "triggered",
+        ];
+        let faults: BTreeSet<&str> = self.crossings.keys().map(|(fault, _)| fault.as_str()).collect();
+        println!(
+            "{:<28} {}",
+            "fault met orders that were",
+            STATES.map(|state| format!("{state:>17}")).concat()
+        );
+        for fault in faults {
+            let met = |state: &str| self.crossings.get(&(fault.to_owned(), state.to_owned())).copied();
+            let counts = STATES.map(|state| format!("{:>17}", met(state).unwrap_or_default()));
+            println!("{fault:<28} {}", counts.concat());
         }
     }
 

@@ -1,0 +1,182 @@
+//! `explain`: a world on one screen.
+
+use super::{CommandError, WORLD_LIMIT, target::plan_of};
+use crate::{
+    plan::Plan,
+    run::{Report, run},
+    shrink::size,
+    trace::{Kind, Record},
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path};
+
+/// Lines from the beginning, if not all are shown; the end tells more.
+const HEAD: usize = 12;
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// SCENARIO:SEED, or a plan file
+    #[arg(value_name = "SCENARIO:SEED|PLAN.json")]
+    target: String,
+    /// Lines of the timeline
+    #[arg(long, default_value_t = 60)]
+    lines: usize,
+}
+
+impl Explain {
+    /// The exit code.
+    pub fn execute(&self, folder: &Path) -> Result<u8, CommandError> {
+        let plan = plan_of(folder, &self.target)?;
+        let report = run(&plan, WORLD_LIMIT);
+        print!("{}", explain(&plan, &report, self.lines));
+        Ok(report.outcome.exit_code())
+    }
+}
+
+fn explain(plan: &Plan, report: &Report, most: usize) -> String {
+    let Plan { scenario, seed, start, duration_ms, .. } = plan;
+    let mut text = format!(
+        "{scenario} seed {seed}: {}, {} steps and faults within {duration_ms} ms from {start}\n",
+        report.outcome,
+        size(plan)
+    );
+    for violation in &report.violations {
+        text += &format!("{} {}: {}\n", violation.oracle, violation.rule, short(&violation.message, 300));
+    }
+    for note in &report.notes {
+        text += &format!("{note}\n");
+    }
+    let mut methods = BTreeMap::new();
+    // what comes after the failure explains nothing
+    let end = report.violations.iter().map(|violation| violation.seq).max().unwrap_or(usize::MAX);
+    let until_then = report.trace.records().filter(|r| r.seq <= end || r.kind == Kind::Verdict);
+    let lines: Vec<String> = until_then.filter_map(|record| line(&record, &mut methods)).collect();
+    let left_out = lines.len().saturating_sub(most.max(HEAD + 1));
+    for (place, line) in lines.iter().enumerate() {
+        match place {
+            _ if left_out == 0 || place < HEAD || place >= HEAD + left_out => text += &format!("{line}\n"),
+            HEAD => text += &format!("{:>14}  … {left_out} lines; --lines shows more\n", ""),
+            _ => {}
+        }
+    }
+    text
+}
+
+/// What a record means to whoever looks for a cause; most mean nothing.
+fn line(record: &Record<'_>, methods: &mut BTreeMap<String, String>) -> Option<String> {
+    let body: Value = serde_json::from_str(record.body).ok()?;
+    let said = match record.kind {
+        Kind::Process | Kind::Fault | Kind::Alarm | Kind::Link => {
+            format!("{} {}", record.kind.name(), words(&body))
+        }
+        Kind::Verdict => format!("VERDICT {}", words(&body)),
+        Kind::Sent if body["method"].is_string() => {
+            let (id, method) = (text(&body["id"]), text(&body["method"]));
+            let said = format!("asks {method} {}", words(&body["params"]));
+            let acts = is_act(&method);
+            methods.insert(id, method);
+            if !acts {
+                return None;
+            }
+            said
+        }
+        Kind::Received if body["type"] == "res" => {
+            let method = methods.get(body["id"].as_str()?)?;
+            if !is_act(method) {
+                return None;
+            }
+            match body["ok"].as_bool()? {
+                true => format!("is answered {method} {}", words(&body["payload"])),
+                false => format!("is refused {method} {}", words(&body["error"])),
+            }
+        }
+        Kind::Sent if body["frame"].is_object() => {
+            let frame = &body["frame"];
+            if matches!(frame["type"].as_str(), Some("heartbeat" | "logon")) {
+                return None;
+            }
+            format!("to a venue: {}", words(frame))
+        }
+        Kind::Output => {
+            let told: Vec<String> = body["events"].as_array()?.iter().filter_map(event).collect();
+            if told.is_empty() {
+                return None;
+            }
+            told.join("; ")
+        }
+        Kind::Sent | Kind::Received | Kind::Input | Kind::Commit | Kind::Release => return None,
+    };
+    let (ms, us) = (record.at_ns / 1_000_000, record.at_ns % 1_000_000 / 1_000);
+    Some(format!("{ms:>7}.{us:03} ms  {:<8} {}", record.node.name(), short(&said, 160)))
+}
+
+/// Whether a request does something, rather than ask.
+fn is_act(method: &str) -> bool {
+    matches!(
+        method,
+        "trades.place"
+            | "trades.cancel"
+            | "trades.modify"
+            | "trades.closePosition"
+            | "risk.emergencyStop"
+            | "risk.resume"
+    )
+}
+
+/// A critical event in a few words.
+fn event(event: &Value) -> Option<String> {
+    let (name, payload) = (event[0].as_str()?, &event[1]);
+    let order = &payload["order"];
+    Some(match name {
+        "event.order.updated" => {
+            let terms =
+                [&order["side"], &order["symbol"], &order["volume"], &order["price"]].map(text).join(" ");
+            format!("order {} {} ({terms})", text(&order["orderId"]), text(&order["status"]))
+        }
+        "event.trade.executed" => format!(
+            "fill {} of {}: {} {} at {} ({})",
+            text(&payload["fillId"]),
+            text(&payload["orderId"]),
+            text(&payload["side"]),
+            text(&payload["volume"]),
+            text(&payload["price"]),
+            text(&payload["reason"])
+        ),
+        "event.account.status" => format!("account {}", words(payload)),
+        "event.emergency_stop" => {
+            format!("stop {} {}", text(&payload["stopId"]), text(&payload["phase"]))
+        }
+        "event.trade.rejected" => format!(
+            "refused by {}: {} {}",
+            text(&payload["by"]),
+            text(&payload["code"]),
+            text(&payload["reason"])
+        ),
+        _ => return None,
+    })
+}
+
+/// The plain members of an object, one after the other.
+fn words(value: &Value) -> String {
+    let Some(object) = value.as_object() else { return text(value) };
+    let is_plain = |value: &Value| !matches!(value, Value::Object(_) | Value::Array(_) | Value::Null);
+    let plain =
+        object.iter().filter(|(key, value)| is_plain(value) && !["seq", "message"].contains(&key.as_str()));
+    let mut words: Vec<String> = plain.map(|(key, value)| format!("{key}={}", text(value))).collect();
+    words.extend(object.get("message").map(text));
+    words.join(" ")
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn short(text: &str, width: usize) -> String {
+    let cut: String = text.chars().take(width).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}

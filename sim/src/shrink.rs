@@ -1,0 +1,283 @@
+//! Shrinking: the smallest plan that fails in the same way. Faults go first, then the workload, then time.
+//!
+//! A candidate is good if it gives the same signature with the plan's own schedule, or with one of some
+//! others: taking a step away shifts everything that is drawn after it.
+
+use crate::{
+    draw::Draw,
+    outcome::Outcome,
+    plan::{ChaosPlan, Plan, RelayPlan},
+    run::Report,
+};
+
+/// Schedules that are tried for a candidate in the end.
+const SCHEDULES: u64 = 32;
+/// What follows the last step, so that its consequences show.
+const AFTERMATH_MS: u64 = 2_000;
+
+/// How a world failed, as far as another is compared with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    pub outcome: Outcome,
+    pub oracle: String,
+    pub rule: String,
+}
+
+impl Signature {
+    /// `None`: it did not fail.
+    pub fn of(report: &Report) -> Option<Self> {
+        if report.outcome == Outcome::Ok {
+            return None;
+        }
+        let gravest = report.violations.iter().min_by_key(|violation| violation.severity);
+        let (oracle, rule) = gravest.map_or(("", ""), |v| (v.oracle, v.rule));
+        Some(Self { outcome: report.outcome, oracle: oracle.to_owned(), rule: rule.to_owned() })
+    }
+}
+
+/// What limits a search.
+pub struct Budget<'a> {
+    /// Worlds at a time.
+    pub jobs: usize,
+    /// Whether there is time for more.
+    pub goes_on: &'a dyn Fn() -> bool,
+}
+
+/// What a search has found.
+#[derive(Debug)]
+pub struct Shrunk {
+    pub plan: Plan,
+    /// Worlds that were run.
+    pub runs: usize,
+}
+
+/// Steps of clients and faults, those of streams and relay included: a kind of them counts as one.
+pub fn size(plan: &Plan) -> usize {
+    plan.operator.len() + plan.viewer.len() + plan.faults.len() + kinds(plan).len()
+}
+
+/// Whether a plan fails as it is to.
+pub type Fails<'a> = &'a (dyn Fn(&Plan) -> bool + Sync);
+
+/// The smallest plan found that fails.
+pub fn shrink(plan: &Plan, fails: Fails<'_>, budget: &Budget<'_>) -> Shrunk {
+    let mut search = Search { best: plan.clone(), fails, budget, runs: 0 };
+    loop {
+        let before = size(&search.best);
+        search.drop_kinds();
+        search.thin(|plan| &mut plan.faults);
+        search.thin(|plan| &mut plan.operator);
+        search.thin(|plan| &mut plan.viewer);
+        search.shorten();
+        if size(&search.best) == before || !(budget.goes_on)() {
+            break;
+        }
+    }
+    // what is left is hard to do without: under some other schedule it may not be
+    search.one_by_one(|plan| &mut plan.faults);
+    search.one_by_one(|plan| &mut plan.operator);
+    search.one_by_one(|plan| &mut plan.viewer);
+    search.shorten();
+    Shrunk { plan: search.best, runs: search.runs }
+}
+
+struct Search<'a> {
+    best: Plan,
+    fails: Fails<'a>,
+    budget: &'a Budget<'a>,
+    runs: usize,
+}
+
+impl Search<'_> {
+    /// Runs the candidates, several at a time, and takes the first of them that fails as wanted.
+    fn take_first(&mut self, candidates: &[Plan]) -> Option<usize> {
+        for (wave, plans) in candidates.chunks(self.budget.jobs.max(1)).enumerate() {
+            if !(self.budget.goes_on)() {
+                return None;
+            }
+            self.runs += plans.len();
+            let test = self.fails;
+            let fails: Vec<bool> = std::thread::scope(|scope| {
+                let worlds: Vec<_> = plans.iter().map(|plan| scope.spawn(move || test(plan))).collect();
+                worlds.into_iter().map(|world| world.join().expect("a world reports its panics")).collect()
+            });
+            if let Some(place) = fails.iter().position(|fails| *fails) {
+                self.best = plans[place].clone();
+                return Some(wave * self.budget.jobs.max(1) + place);
+            }
+        }
+        None
+    }
+
+    /// Leaves out ever smaller pieces of a list.
+    fn thin<T: Clone>(&mut self, list: impl Fn(&mut Plan) -> &mut Vec<T>) {
+        let mut piece = list(&mut self.best).len();
+        while piece > 0 {
+            let mut from = 0;
+            loop {
+                let length = list(&mut self.best).len();
+                if from >= length {
+                    break;
+                }
+                let without = |start: usize| {
+                    let mut candidate = self.best.clone();
+                    list(&mut candidate).drain(start..(start + piece).min(length));
+                    candidate
+                };
+                let starts: Vec<usize> = (from..length).step_by(piece).collect();
+                let candidates: Vec<Plan> = starts.iter().map(|start| without(*start)).collect();
+                match self.take_first(&candidates) {
+                    // what was left out before it could not be
+                    Some(place) => from = starts[place],
+                    None => break,
+                }
+            }
+            piece /= 2;
+        }
+    }
+
+    /// Leaves out one at a time, under other schedules, too.
+    fn one_by_one<T: Clone>(&mut self, list: impl Fn(&mut Plan) -> &mut Vec<T>) {
+        let mut at = 0;
+        while at < list(&mut self.best).len() {
+            let mut without = self.best.clone();
+            list(&mut without).remove(at);
+            if self.take_first(&schedules(&without)).is_none() {
+                at += 1;
+            }
+        }
+    }
+
+    /// Leaves out whole kinds of what streams and relay do.
+    fn drop_kinds(&mut self) {
+        let mut at = 0;
+        while at < kinds(&self.best).len() {
+            let mut without = self.best.clone();
+            let drop = kinds(&without)[at];
+            drop(&mut without);
+            if self.take_first(&[without]).is_none() {
+                at += 1;
+            }
+        }
+    }
+
+    /// Ends the plan soon after its last step, and brings the steps closer together.
+    fn shorten(&mut self) {
+        let mut candidate = self.best.clone();
+        candidate.duration_ms = candidate.duration_ms.min(last_ms(&candidate) + AFTERMATH_MS);
+        if candidate != self.best {
+            self.take_first(&[candidate]);
+        }
+        loop {
+            let mut closer = self.best.clone();
+            let steps = closer.operator.iter_mut().chain(&mut closer.viewer).map(|step| &mut step.at_ms);
+            steps.chain(closer.faults.iter_mut().map(|fault| &mut fault.at_ms)).for_each(|at| *at /= 2);
+            closer.duration_ms = closer.duration_ms.min(last_ms(&closer) + AFTERMATH_MS);
+            if closer == self.best || self.take_first(&[closer]).is_none() {
+                break;
+            }
+        }
+    }
+}
+
+fn last_ms(plan: &Plan) -> u64 {
+    let steps = plan.operator.iter().chain(&plan.viewer).map(|step| step.at_ms);
+    steps.chain(plan.faults.iter().map(|fault| fault.at_ms)).max().unwrap_or(0)
+}
+
+/// The same under its own schedule first, then under others.
+fn schedules(plan: &Plan) -> Vec<Plan> {
+    let mut draw = Draw::new(plan.seed, "schedules of a shrunk plan");
+    let others = (1..SCHEDULES).map(|_| draw.number());
+    std::iter::once(plan.schedule_seed)
+        .chain(others)
+        .map(|schedule_seed| Plan { schedule_seed, ..plan.clone() })
+        .collect()
+}
+
+/// What the streams and the relay do, each as a way to leave it out.
+fn kinds(plan: &Plan) -> Vec<fn(&mut Plan)> {
+    let mut found: Vec<fn(&mut Plan)> = Vec::new();
+    if let Some(ChaosPlan { split, coalesce, stall, half_close, reset }) = &plan.chaos {
+        let mut add = |there: bool, drop: fn(&mut Plan)| found.extend(there.then_some(drop));
+        add(split.is_some(), |p| p.chaos.iter_mut().for_each(|c| c.split = None));
+        add(coalesce.is_some(), |p| p.chaos.iter_mut().for_each(|c| c.coalesce = None));
+        add(stall.is_some(), |p| p.chaos.iter_mut().for_each(|c| c.stall = None));
+        add(half_close.is_some(), |p| p.chaos.iter_mut().for_each(|c| c.half_close = None));
+        add(reset.is_some(), |p| p.chaos.iter_mut().for_each(|c| c.reset = None));
+    }
+    if let Some(RelayPlan { lose_report, repeat_report, late_report, lose_ack, lose_order, lose_entry }) =
+        &plan.relay
+    {
+        let mut add = |there: bool, drop: fn(&mut Plan)| found.extend(there.then_some(drop));
+        add(*lose_report > 0, |p| p.relay.iter_mut().for_each(|r| r.lose_report = 0));
+        add(*repeat_report > 0, |p| p.relay.iter_mut().for_each(|r| r.repeat_report = 0));
+        add(late_report.is_some(), |p| p.relay.iter_mut().for_each(|r| r.late_report = None));
+        add(lose_ack.is_some(), |p| p.relay.iter_mut().for_each(|r| r.lose_ack = None));
+        add(*lose_order > 0, |p| p.relay.iter_mut().for_each(|r| r.lose_order = 0));
+        add(*lose_entry > 0, |p| p.relay.iter_mut().for_each(|r| r.lose_entry = 0));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::{Action, FaultKind, plan},
+        scenario,
+    };
+
+    /// A plan of the scenario with several faults.
+    fn whole(name: &str) -> Plan {
+        let scenario = &scenario::select(&scenario::folder(None), name).expect("it is there")[0];
+        let plans = (0..100).map(|seed| plan(seed, scenario));
+        let crashes = |p: &Plan| p.faults.iter().any(|f| matches!(f.kind, FaultKind::VenueCrash { .. }));
+        let closes =
+            |p: &Plan| p.operator.iter().filter(|s| matches!(s.action, Action::Close { .. })).count();
+        plans
+            .into_iter()
+            .find(|p| p.faults.len() > 2 && crashes(p) && closes(p) > 2)
+            .expect("some seed has them")
+    }
+
+    fn endless(jobs: usize) -> Budget<'static> {
+        Budget { jobs, goes_on: &|| true }
+    }
+
+    #[test]
+    fn what_is_not_needed_goes_and_what_is_needed_stays() {
+        let plan = whole("venue_crash");
+        let needs = |p: &Plan| {
+            let closes = p.operator.iter().filter(|s| matches!(s.action, Action::Close { .. })).count();
+            let crashes = p.faults.iter().filter(|f| matches!(f.kind, FaultKind::VenueCrash { .. })).count();
+            let splits = p.chaos.as_ref().is_some_and(|chaos| chaos.split.is_some());
+            closes >= 2 && crashes >= 1 && splits
+        };
+        let chaos = Some(ChaosPlan { split: Some(crate::scenario::Span(1, 9)), ..ChaosPlan::default() });
+        let plan = Plan { chaos, ..plan };
+        assert!(needs(&plan), "the plan has what it takes");
+        for jobs in [1, 3] {
+            let small = shrink(&plan, &needs, &endless(jobs));
+            assert_eq!(size(&small.plan), 4, "two closes, a crash, a kind of chaos: {:?}", small.plan);
+            assert!(needs(&small.plan) && small.plan.duration_ms < plan.duration_ms);
+        }
+    }
+
+    #[test]
+    fn a_step_that_only_another_schedule_can_do_without_goes_too() {
+        let plan = whole("venue_crash");
+        let own = plan.schedule_seed;
+        let needs = |p: &Plan| !p.operator.is_empty() && (p.operator.len() > 1 || p.schedule_seed != own);
+        let small = shrink(&plan, &needs, &endless(2)).plan;
+        assert_eq!((small.operator.len(), small.faults.len()), (1, 0));
+        assert_ne!(small.schedule_seed, own, "the schedule that does it is kept");
+    }
+
+    #[test]
+    fn a_search_without_time_gives_the_plan_back() {
+        let plan = whole("venue_crash");
+        let small = shrink(&plan, &|_| true, &Budget { jobs: 2, goes_on: &|| false });
+        assert_eq!((small.plan, small.runs), (plan, 0));
+    }
+}
