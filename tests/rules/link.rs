@@ -262,6 +262,11 @@ fn the_balance_of_a_venue_account_is_taken_over_from_its_books_once_and_differen
     use lockstep::domain::ledger::EntryKind;
     assert_eq!(kinds, [EntryKind::Deposit, EntryKind::Adjustment]);
     assert_eq!(far.rig.risk_of(FAR).daily_loss[&account_id(FAR)].amount(), dec("100.50"), "a loss counts");
+    far.cut();
+    far.connect();
+    far.books("7400.00", vec![], vec![]);
+    let loss = far.rig.risk_of(FAR).daily_loss[&account_id(FAR)].amount();
+    assert_eq!(loss, dec("100.50"), "what may be a deposit there hides no loss");
 }
 
 #[test]

@@ -285,6 +285,18 @@ fn what_is_no_longer_kept_is_not_repeated() {
 }
 
 #[test]
+fn what_could_not_be_told_as_not_sent_is_told_again_before_what_came_later() {
+    let (mut queue, _) = session();
+    opening(&mut queue, 1);
+    queue.purge();
+    let untold = queue.take_not_sent();
+    opening(&mut queue, 2);
+    queue.keep_not_sent(untold);
+    queue.end();
+    assert_eq!(queue.take_not_sent(), orders(&[1, 2]));
+}
+
+#[test]
 fn rk05_a_crowd_ends_a_session_by_what_adds_risk_and_never_by_what_a_stop_takes_back() {
     let (mut queue, _) = session();
     for order in 0..20_000 {
