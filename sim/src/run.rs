@@ -208,6 +208,7 @@ async fn live(
     keep(&|r| {
         (r.tracer, r.clock, r.world) = (Some(tracer.clone()), Some(clock.clone()), Some(world.clone()));
     });
+    drop(madsim::task::spawn(world.clone().supervise()));
     let unfinished = tokio::select! {
         biased;
         _ = fatal.recv() => Some("a vital task panicked".to_owned()),

@@ -79,7 +79,11 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
 fn alarms(history: &History) -> Vec<Violation> {
     let mut findings = Findings::new("alarm", Severity::Safety);
     for (seq, node, mark) in &history.alarms {
-        let rule = if mark == "illegal_transition" { "OR01" } else { "LV03" };
+        let rule = match mark.as_str() {
+            "illegal_transition" => "OR01",
+            "journal_unsound" | "damage_unnoticed" => "LV05",
+            _ => "LV03",
+        };
         findings.add(rule, *seq, format!("the {node} noted `{mark}`"));
     }
     findings.found
