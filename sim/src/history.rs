@@ -49,6 +49,8 @@ pub struct Step {
     pub seq: usize,
     /// Virtual nanoseconds since the world began.
     pub at_ns: u64,
+    /// The machine's own time, nanoseconds since 1970.
+    pub now_ns: i64,
     pub offset: u64,
     /// Name and payload, in order.
     pub events: Vec<(String, Value)>,
@@ -57,6 +59,14 @@ pub struct Step {
     pub replies: Vec<Value>,
     /// The input's JSON.
     pub input: Value,
+}
+
+impl Step {
+    /// The codes of what the gateway itself refused, in order.
+    pub fn denials(&self) -> impl Iterator<Item = &str> {
+        let rejected = self.events.iter().filter(|(name, _)| name == "event.trade.rejected");
+        rejected.filter(|(_, body)| body["by"] == "gateway").filter_map(|(_, body)| body["code"].as_str())
+    }
 }
 
 /// Inputs became durable.
@@ -199,6 +209,7 @@ fn read_input(record: Record<'_>) -> Step {
     Step {
         seq: record.seq,
         at_ns: record.at_ns,
+        now_ns: body["nowNs"].as_i64().unwrap_or_default(),
         offset: number(&body, "offset"),
         input: body["input"].take(),
         ..Step::default()

@@ -51,6 +51,9 @@ pub struct GatewayPlan {
     pub commission_per_lot: String,
     pub risk: BTreeMap<String, String>,
     pub snapshot_interval: u64,
+    /// Absent: the product's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote_max_age_ms: Option<u64>,
     pub feed_seed: u64,
     /// How long a sync takes, in milliseconds.
     pub sync_ms: Span,
@@ -452,6 +455,7 @@ fn gateway(topology: &Topology, knobs: &mut Draw) -> GatewayPlan {
         sync_ms: [Span(1, 1), Span(1, 4), Span(3, 25)][knobs.within(0..=2) as usize],
         clock_skew_ms: knobs.within(0..=4_000) as i64 - 2_000,
         venue_feed: false,
+        quote_max_age_ms: topology.quote_max_age_ms.map(|span| span.draw(knobs)),
     }
 }
 

@@ -207,7 +207,7 @@ impl Process {
     /// Notes how it ended. True: a supervisor starts it again, since nothing but its disk is to blame.
     fn has_ended(&self, result: Result<(), String>) -> bool {
         let was_asked = self.lock().shutdown.is_none();
-        let by_disk = !was_asked && self.setup.disk.is_in_trouble();
+        let by_disk = !was_asked && self.setup.disk.has_failed();
         let (body, refusal) = match result {
             Err(error) if by_disk => (json!({ "process": "ended", "error": error }), None),
             Ok(()) if was_asked => (json!({ "process": "drained" }), None),
@@ -266,8 +266,12 @@ fn gateway_config(plan: &GatewayPlan, links: &[Link]) -> String {
     for (key, value) in &plan.risk {
         line(format!("{key} = {value:?}"));
     }
+    line("\n[feed]".to_owned());
+    if let Some(age_ms) = plan.quote_max_age_ms {
+        line(format!("quote_max_age_ms = {age_ms}"));
+    }
     if let Some(Link { address, token, .. }) = links.first().filter(|_| plan.venue_feed) {
-        line(format!("\n[feed]\nsource = \"venue:{address}\"\ntoken = {token:?}"));
+        line(format!("source = \"venue:{address}\"\ntoken = {token:?}"));
     }
     line(paper_account(PAPER, plan.deposit, &plan.commission_per_lot));
     for Link { plan, address, token } in links {

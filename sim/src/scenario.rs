@@ -46,6 +46,9 @@ pub struct Topology {
     /// Limits of `[risk]` in the gateway's configuration.
     #[serde(default)]
     pub risk: BTreeMap<String, String>,
+    /// Quotes that are older are not traded on; absent: the product's default.
+    #[serde(default)]
+    pub quote_max_age_ms: Option<Span>,
     /// Records between snapshots, least and most.
     #[serde(default = "snapshots")]
     pub snapshot_interval: Span,
@@ -375,6 +378,7 @@ impl Scenario {
             Some(("operator.steps", self.operator.steps)),
             Some(("viewer.steps", self.viewer.steps)),
             Some(("topology.snapshot_interval", *snapshot_interval)),
+            self.topology.quote_max_age_ms.map(|span| ("topology.quote_max_age_ms", span)),
         ];
         for (key, Span(least, most)) in counts.into_iter().flatten() {
             if least > most || most > 100_000 {

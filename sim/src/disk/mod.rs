@@ -58,6 +58,8 @@ struct Trouble {
     slow_ms: Option<u64>,
     /// What took effect and was not told yet.
     told: Vec<&'static str>,
+    /// Whether the process that has the disk now was refused something.
+    has_failed: bool,
 }
 
 impl Trouble {
@@ -116,6 +118,7 @@ impl State {
         if !self.trouble.is_full {
             return Ok(());
         }
+        self.trouble.has_failed = true;
         self.trouble.tell("disk_full");
         Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on the device"))
     }
@@ -123,6 +126,7 @@ impl State {
     /// A sync of the file fails.
     fn fail_sync(&mut self, name: &str) -> io::Error {
         self.trouble.failing_syncs -= 1;
+        self.trouble.has_failed = true;
         self.trouble.tell("sync_failed");
         let Self { databases, draw, .. } = self;
         if let Some(file) = databases.get_mut(name) {
@@ -166,7 +170,9 @@ impl Disk {
 
     /// A view for the process that starts now.
     pub fn mount(&self) -> Mount {
-        Mount::new(self.clone(), self.lock().generation)
+        let mut state = self.lock();
+        state.trouble.has_failed = false;
+        Mount::new(self.clone(), state.generation)
     }
 
     /// Runs a closure of the node's process. The barriers it issued complete when the caller says so.
@@ -211,7 +217,8 @@ impl Disk {
     /// Nothing is wrong with it any more.
     pub fn heal(&self) {
         let trouble = &mut self.lock().trouble;
-        *trouble = Trouble { told: std::mem::take(&mut trouble.told), ..Trouble::default() };
+        let (told, has_failed) = (std::mem::take(&mut trouble.told), trouble.has_failed);
+        *trouble = Trouble { told, has_failed, ..Trouble::default() };
     }
 
     /// What went wrong since the last question.
@@ -219,10 +226,9 @@ impl Disk {
         std::mem::take(&mut self.lock().trouble.told)
     }
 
-    /// Whether something is wrong with it.
-    pub fn is_in_trouble(&self) -> bool {
-        let Trouble { is_full, failing_syncs, .. } = self.lock().trouble;
-        is_full || failing_syncs > 0
+    /// Whether the process that has it now was refused something.
+    pub fn has_failed(&self) -> bool {
+        self.lock().trouble.has_failed
     }
 
     /// A disk with what survived on this one, in which some bit has flipped: one of a page that holds

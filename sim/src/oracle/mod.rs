@@ -9,12 +9,16 @@ mod ledger;
 mod liveness;
 mod log;
 mod orders;
+mod session;
 mod stop;
 mod venue;
 
 pub use log::{Log, LogEvent};
 
-use crate::{history::History, plan::Plan};
+use crate::{
+    history::History,
+    plan::{PAPER, Plan},
+};
 use serde_json::Value;
 
 /// What a violation means.
@@ -59,12 +63,14 @@ impl Findings {
 /// Everything that is wrong with a world, in the order of the trace.
 pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
     let (log, mut found) = log::check(&history.gateway);
-    for (venue, plan) in history.venues.iter().zip(&plan.venues) {
+    for (venue, venue_plan) in history.venues.iter().zip(&plan.venues) {
         let (truth, wrong) = log::check(venue);
         found.extend(wrong);
         found.extend(venue::check(&truth));
-        found.extend(orders::check(plan, &log, &truth));
+        found.extend(session::check(venue, |_| true));
+        found.extend(orders::check(venue_plan, &log, &truth));
     }
+    found.extend(session::check(&history.gateway, |account| account == PAPER));
     found.extend(ledger::check(plan, history, &log));
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
