@@ -399,7 +399,7 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
     let stream = |subsystem: &str| Draw::new(seed, &format!("plan {name} {subsystem}"));
     let duration_ms = scenario.duration_s * 1_000;
     let mut knobs = stream("knobs");
-    let hears_ticks = stream("ticks").chance(300);
+    let hears_ticks = stream("ticks").chance(120);
     let mut operator =
         steps(&scenario.operator, &scenario.topology.symbols, duration_ms, &mut stream("operator"));
     let mut viewer = steps(&scenario.viewer, &scenario.topology.symbols, duration_ms, &mut stream("viewer"));
@@ -428,7 +428,7 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         network: NetworkPlan {
             latency_ms: [Span(1, 2), Span(1, 10), Span(5, 60)][knobs.within(0..=2) as usize],
         },
-        quotes_every_ms: *stream("quotes").pick(&[0, 0, 0, 4_000]).expect("not empty"),
+        quotes_every_ms: *stream("quotes").pick(&[0, 1_000, 2_000, 4_000]).expect("not empty"),
         hears_ticks,
         operator,
         viewer,
