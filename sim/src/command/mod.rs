@@ -5,6 +5,7 @@ mod check;
 mod corpus;
 mod diff;
 mod explain;
+mod memory;
 mod replay;
 mod report;
 mod run;
@@ -45,6 +46,8 @@ pub enum CommandError {
     NothingFails { target: String },
     #[error("{path}: line {line}: not a record of a trace: {message}")]
     Trace { path: String, line: usize, message: String },
+    #[error("{path}: {found}; this program compares traces of version {expected}: write it again with `run --trace`")]
+    TraceVersion { path: String, found: String, expected: u64 },
     #[error("{path}: {source}")]
     Io { path: String, source: std::io::Error },
     #[error("{binary}: {message}; build it with `cargo build -p lockstep-sim`")]
