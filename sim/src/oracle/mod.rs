@@ -4,6 +4,7 @@
 //! `i128`. They import nothing of the product, so that no mistake of it can excuse itself here.
 
 mod arithmetic;
+mod cause;
 mod client;
 mod ledger;
 mod liveness;
@@ -75,16 +76,20 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
     found.extend(liveness::check(plan, history));
-    found.extend(alarms(history));
+    found.extend(cause::check(history));
+    found.extend(alarms(plan, history));
     found.sort_by_key(|v| (v.severity, v.seq));
     found
 }
 
 /// `alarm`: no machine noted what must not be: an order that went a way that there is not (OR01), a report
 /// that no order belongs to, books that contradict each other (LV03).
-fn alarms(history: &History) -> Vec<Violation> {
+fn alarms(plan: &Plan, history: &History) -> Vec<Violation> {
     let mut findings = Findings::new("alarm", Severity::Safety);
-    for (seq, node, mark) in &history.alarms {
+    // whoever is shown wrong books must say so
+    let is_lied_to = plan.relay.is_some_and(|relay| relay.wrong_snapshot > 0);
+    let is_told = |mark: &str| is_lied_to && mark == "link_fault";
+    for (seq, node, mark) in history.alarms.iter().filter(|(.., mark)| !is_told(mark)) {
         let rule = match mark.as_str() {
             "illegal_transition" => "OR01",
             "journal_unsound" | "damage_unnoticed" => "LV05",
