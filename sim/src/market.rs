@@ -119,12 +119,7 @@ fn shape(event: MarketEvent, Quote { bid, ask }: Quote) -> Option<Quote> {
 }
 
 impl Markets for Market {
-    fn open(
-        &self,
-        seed: u64,
-        config: &Config,
-        last: &BTreeMap<InstrumentId, Quote>,
-    ) -> Box<dyn LiveMarket> {
+    fn open(&self, seed: u64, config: &Config, last: &BTreeMap<InstrumentId, Quote>) -> Box<dyn LiveMarket> {
         let is_quoted = |symbol: &str| self.0.symbols.contains(symbol);
         let ids = (0..).zip(&config.instruments).filter(|(_, i)| is_quoted(i.symbol.as_str()));
         let ids = ids.map(|(id, _)| InstrumentId(id)).collect();

@@ -332,9 +332,9 @@ impl FaultKind {
     /// The venue that it strikes, if it strikes one.
     pub const fn venue(self) -> Option<usize> {
         match self {
-            Self::VenueCrash { venue, .. } | Self::VenueClog { venue, .. } | Self::VenuePause { venue, .. } => {
-                Some(venue)
-            }
+            Self::VenueCrash { venue, .. }
+            | Self::VenueClog { venue, .. }
+            | Self::VenuePause { venue, .. } => Some(venue),
             Self::Off { machine, .. }
             | Self::CrashLoop { machine, .. }
             | Self::ClockJump { machine, .. }

@@ -185,7 +185,9 @@ impl World {
         while let Some((name, start)) = given_up.recv().await {
             sleep(RESTARTED_AFTER).await;
             let machine = self.machines().find(|machine| machine.name == name);
-            let Some(machine) = machine.filter(|machine| machine.process.is_at_start(start)) else { continue };
+            let Some(machine) = machine.filter(|machine| machine.process.is_at_start(start)) else {
+                continue;
+            };
             self.coverage.mark("process_restarted");
             machine.disk.fence();
             self.handle.kill(machine.node.id());

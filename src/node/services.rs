@@ -47,12 +47,7 @@ pub trait Files: Send + Sync + Debug {
 pub trait Markets: Send + Sync {
     /// A market of all instruments of the configuration. `last` holds the last quotes that were used before a
     /// restart: prices go on from there.
-    fn open(
-        &self,
-        seed: u64,
-        config: &Config,
-        last: &BTreeMap<InstrumentId, Quote>,
-    ) -> Box<dyn LiveMarket>;
+    fn open(&self, seed: u64, config: &Config, last: &BTreeMap<InstrumentId, Quote>) -> Box<dyn LiveMarket>;
 }
 
 /// The synthetic market.
@@ -60,12 +55,7 @@ pub trait Markets: Send + Sync {
 pub struct SyntheticMarkets;
 
 impl Markets for SyntheticMarkets {
-    fn open(
-        &self,
-        seed: u64,
-        config: &Config,
-        last: &BTreeMap<InstrumentId, Quote>,
-    ) -> Box<dyn LiveMarket> {
+    fn open(&self, seed: u64, config: &Config, last: &BTreeMap<InstrumentId, Quote>) -> Box<dyn LiveMarket> {
         Box::new(SyntheticFeed::new(seed, &config.instruments, &config.calendars, last))
     }
 }

@@ -104,7 +104,8 @@ impl Records {
             Some(VERSION) => Ok(records),
             version => Err(CommandError::TraceVersion {
                 path: path.display().to_string(),
-                found: version.map_or("no trace".to_owned(), |version| format!("a trace of version {version}")),
+                found: version
+                    .map_or("no trace".to_owned(), |version| format!("a trace of version {version}")),
                 expected: VERSION,
             }),
         }

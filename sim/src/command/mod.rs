@@ -46,7 +46,9 @@ pub enum CommandError {
     NothingFails { target: String },
     #[error("{path}: line {line}: not a record of a trace: {message}")]
     Trace { path: String, line: usize, message: String },
-    #[error("{path}: {found}; this program compares traces of version {expected}: write it again with `run --trace`")]
+    #[error(
+        "{path}: {found}; this program compares traces of version {expected}: write it again with `run --trace`"
+    )]
     TraceVersion { path: String, found: String, expected: u64 },
     #[error("{path}: {source}")]
     Io { path: String, source: std::io::Error },

@@ -17,7 +17,9 @@ const INDEX: &str = "index.redb";
 /// Damages a copy of the machine's disk and lets the product verify it.
 pub(super) fn strike(world: &World, machine: &Machine, kind: FaultKind) {
     let damaged = match kind {
-        FaultKind::BitFlip { pick, .. } => machine.disk.with_flipped_bit(pick).map(|found| ("bit_flip", found)),
+        FaultKind::BitFlip { pick, .. } => {
+            machine.disk.with_flipped_bit(pick).map(|found| ("bit_flip", found))
+        }
         FaultKind::FileLost { pick, .. } => machine.disk.without_file(pick).map(|found| ("file_lost", found)),
         _ => None,
     };

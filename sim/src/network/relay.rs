@@ -102,7 +102,14 @@ struct Carrier {
 
 impl Carrier {
     const fn new(relay: Relay, draw: Draw) -> Self {
-        Self { relay, draw, carries_orders: false, has_answered: false, late: Vec::new(), cut_at_ns: NEVER_NS }
+        Self {
+            relay,
+            draw,
+            carries_orders: false,
+            has_answered: false,
+            late: Vec::new(),
+            cut_at_ns: NEVER_NS,
+        }
     }
 
     /// Carries until one end closes, or the connection is cut.

@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn lv07_what_nobody_asked_for_is_noticed() {
         let step = |input: Value, event| Step { input, events: vec![event], ..Step::default() };
-        let command = |kind: &str, account: &str| json!({ "command": { "body": { kind: { "account": account } } } });
+        let command =
+            |kind: &str, account: &str| json!({ "command": { "body": { kind: { "account": account } } } });
         assert_eq!(found(vec![step(command("close", "a"), intent("user", "close"))]), 0);
         assert_eq!(found(vec![step(command("close", "b"), intent("user", "close"))]), 1, "another account");
         assert_eq!(found(vec![step(command("cancel", "a"), intent("user", "close"))]), 1, "another action");

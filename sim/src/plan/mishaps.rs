@@ -14,13 +14,14 @@ const GATEWAY_PERMILLE: u64 = 600;
 /// The mishaps, in no order.
 pub(super) fn draw(kinds: &Faults, venues: usize, draw: &mut Draw) -> Vec<FaultKind> {
     let mut found = Vec::new();
-    let mut lasting = |kind: &Option<Lasting>, draw: &mut Draw, make: &dyn Fn(&mut Draw, u64) -> FaultKind| {
-        let Some(Lasting { count, for_ms }) = kind else { return };
-        for _ in 0..how_many(*count, draw) {
-            let for_ms = for_ms.draw(draw);
-            found.push(make(draw, for_ms));
-        }
-    };
+    let mut lasting =
+        |kind: &Option<Lasting>, draw: &mut Draw, make: &dyn Fn(&mut Draw, u64) -> FaultKind| {
+            let Some(Lasting { count, for_ms }) = kind else { return };
+            for _ in 0..how_many(*count, draw) {
+                let for_ms = for_ms.draw(draw);
+                found.push(make(draw, for_ms));
+            }
+        };
     let machine = |draw: &mut Draw| machine(venues, draw);
     lasting(&kinds.pause, draw, &|_, for_ms| FaultKind::Pause { for_ms });
     lasting(&kinds.off, draw, &|draw, for_ms| FaultKind::Off { machine: machine(draw), for_ms });
