@@ -34,7 +34,7 @@ pub use lockstep::node::tokens::OPERATOR_TOKEN;
 /// Where the viewer finds its token.
 pub const VIEWER_TOKEN: &str = "viewer.token";
 /// Where the gateway finds its token for a venue.
-const LINK_TOKEN: &str = "link.token";
+pub const LINK_TOKEN: &str = "link.token";
 const GATEWAY_PORT: u16 = 18_789;
 /// Where venues listen.
 pub const VENUE_PORT: u16 = 18_790;
