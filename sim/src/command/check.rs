@@ -3,7 +3,7 @@
 use super::{
     CommandError, WORLD_LIMIT,
     batch::{self, Batch},
-    report, seeds,
+    failure, seeds,
     sweep::Line,
 };
 use crate::{
@@ -61,7 +61,7 @@ impl Check {
             let plan = plan(seed, scenario);
             let (first, second) = (run(&plan, WORLD_LIMIT), run(&plan, WORLD_LIMIT));
             if first.outcome != Outcome::Ok {
-                print!("{}", report::failure(&plan, &first, &report::again(&plan)));
+                print!("{}", failure::told(&plan, &first, &failure::again(&plan)));
                 *gravest = (*gravest).min(first.outcome);
             }
             if first.trace_hash() != second.trace_hash() {

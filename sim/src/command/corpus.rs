@@ -1,6 +1,6 @@
 //! `corpus`: plans that once failed, each of which must end well.
 
-use super::{CommandError, WORLD_LIMIT, report};
+use super::{CommandError, WORLD_LIMIT, failure};
 use crate::{outcome::Outcome, plan_file, run::run};
 use std::path::{Path, PathBuf};
 
@@ -22,10 +22,7 @@ impl Corpus {
             let plan = plan_file::read(path)?;
             let report = run(&plan, WORLD_LIMIT);
             if report.outcome != Outcome::Ok {
-                print!(
-                    "{}",
-                    report::failure(&plan, &report, &format!("cargo sim replay {}", path.display()))
-                );
+                print!("{}", failure::told(&plan, &report, &format!("cargo sim replay {}", path.display())));
             }
             gravest = gravest.min(report.outcome);
         }

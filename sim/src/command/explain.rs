@@ -1,6 +1,10 @@
 //! `explain`: a world on one screen.
 
-use super::{CommandError, WORLD_LIMIT, target::plan_of};
+use super::{
+    CommandError, WORLD_LIMIT,
+    target::plan_of,
+    words::{event, short, text, words},
+};
 use crate::{
     plan::Plan,
     run::{Report, run},
@@ -122,61 +126,4 @@ fn is_act(method: &str) -> bool {
             | "risk.emergencyStop"
             | "risk.resume"
     )
-}
-
-/// A critical event in a few words.
-fn event(event: &Value) -> Option<String> {
-    let (name, payload) = (event[0].as_str()?, &event[1]);
-    let order = &payload["order"];
-    Some(match name {
-        "event.order.updated" => {
-            let terms =
-                [&order["side"], &order["symbol"], &order["volume"], &order["price"]].map(text).join(" ");
-            format!("order {} {} ({terms})", text(&order["orderId"]), text(&order["status"]))
-        }
-        "event.trade.executed" => format!(
-            "fill {} of {}: {} {} at {} ({})",
-            text(&payload["fillId"]),
-            text(&payload["orderId"]),
-            text(&payload["side"]),
-            text(&payload["volume"]),
-            text(&payload["price"]),
-            text(&payload["reason"])
-        ),
-        "event.account.status" => format!("account {}", words(payload)),
-        "event.emergency_stop" => {
-            format!("stop {} {}", text(&payload["stopId"]), text(&payload["phase"]))
-        }
-        "event.trade.rejected" => format!(
-            "refused by {}: {} {}",
-            text(&payload["by"]),
-            text(&payload["code"]),
-            text(&payload["reason"])
-        ),
-        _ => return None,
-    })
-}
-
-/// The plain members of an object, one after the other.
-fn words(value: &Value) -> String {
-    let Some(object) = value.as_object() else { return text(value) };
-    let is_plain = |value: &Value| !matches!(value, Value::Object(_) | Value::Array(_) | Value::Null);
-    let plain =
-        object.iter().filter(|(key, value)| is_plain(value) && !["seq", "message"].contains(&key.as_str()));
-    let mut words: Vec<String> = plain.map(|(key, value)| format!("{key}={}", text(value))).collect();
-    words.extend(object.get("message").map(text));
-    words.join(" ")
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn short(text: &str, width: usize) -> String {
-    let cut: String = text.chars().take(width).collect();
-    if cut.len() < text.len() { format!("{cut}…") } else { cut }
 }

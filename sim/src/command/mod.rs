@@ -5,12 +5,13 @@ mod check;
 mod corpus;
 mod diff;
 mod explain;
+mod failure;
 mod replay;
-mod report;
 mod run;
 mod shrink;
 mod sweep;
 mod target;
+mod words;
 
 pub use check::Check;
 pub use corpus::{Corpus, plans};

@@ -1,6 +1,6 @@
 //! `run`: one world.
 
-use super::{CommandError, WORLD_LIMIT, report};
+use super::{CommandError, WORLD_LIMIT, failure};
 use crate::{
     outcome::Outcome,
     plan::{Plan, plan},
@@ -40,7 +40,7 @@ impl Run {
                 plan_file::write(&plan, path)?;
             }
             let report = run(&plan, WORLD_LIMIT);
-            code = show(&plan, &report, self.trace.as_deref(), &report::again(&plan))?;
+            code = show(&plan, &report, self.trace.as_deref(), &failure::again(&plan))?;
         }
         Ok(code)
     }
@@ -54,7 +54,7 @@ pub fn show(plan: &Plan, report: &Report, trace: Option<&Path>, again: &str) -> 
         file.flush().map_err(CommandError::io(path))?;
     }
     if report.outcome != Outcome::Ok {
-        print!("{}", report::failure(plan, report, again));
+        print!("{}", failure::told(plan, report, again));
     }
     println!(
         "{} seed {}: {}, {} records, trace {}",

@@ -1,6 +1,6 @@
 //! `shrink`: the smallest plan that fails in the same way.
 
-use super::{CommandError, WORLD_LIMIT, cores, report, target::plan_of};
+use super::{CommandError, WORLD_LIMIT, cores, failure, target::plan_of};
 use crate::{
     plan::Plan,
     plan_file,
@@ -43,7 +43,7 @@ impl Shrink {
         let shrunk = shrink(&plan, &fails, &Budget { jobs: self.jobs, goes_on: &goes_on });
         plan_file::write(&shrunk.plan, &self.output)?;
         let again = format!("cargo sim replay {}", self.output.display());
-        print!("{}", report::failure(&shrunk.plan, &run(&shrunk.plan, WORLD_LIMIT), &again));
+        print!("{}", failure::told(&shrunk.plan, &run(&shrunk.plan, WORLD_LIMIT), &again));
         println!(
             "{} {} {}: from {} steps and {} ms to {} steps and {} ms, in {:.1} s and {} worlds: {}",
             wanted.outcome,

@@ -3,7 +3,7 @@
 use super::{
     CommandError,
     batch::{self, Batch, Shard},
-    cores, report, seeds,
+    cores, failure, seeds,
 };
 use crate::{
     crossing::Crossings,
@@ -84,7 +84,7 @@ impl Sweep {
             if world.outcome != Outcome::Ok {
                 totals.failures += 1;
                 if totals.failures <= PRINTED {
-                    progress.suspend(|| print!("{}", report::failure(plan, &world, &report::again(plan))));
+                    progress.suspend(|| print!("{}", failure::told(plan, &world, &failure::again(plan))));
                 }
             }
             totals.add(&plan.scenario, plan.seed, &world);

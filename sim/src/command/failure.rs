@@ -9,7 +9,7 @@ const RECORDS_BEFORE: usize = 10;
 const SHOWN: usize = 3;
 
 /// Everything needed to understand a failure and to see it again.
-pub fn failure(plan: &Plan, report: &Report, again: &str) -> String {
+pub fn told(plan: &Plan, report: &Report, again: &str) -> String {
     let Plan { scenario, seed, .. } = plan;
     let mut text = format!("\n{}: scenario {scenario}, seed {seed}, commit {}\n", report.outcome, commit());
     let mut line = |content: String| writeln!(text, "{content}").expect("a string takes everything");
@@ -44,7 +44,7 @@ pub fn again(plan: &Plan) -> String {
 }
 
 /// The commit that is checked out, if git knows one.
-fn commit() -> String {
+pub fn commit() -> String {
     let output = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
     output
         .ok()
