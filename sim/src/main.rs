@@ -37,6 +37,8 @@ enum Command {
     Shrink(command::Shrink),
     /// Tells a world on one screen: what was done, what went wrong, what came of it
     Explain(command::Explain),
+    /// Makes a plan of what a live gateway was told, from its data directory
+    Import(command::Import),
     /// Names the first record in which two traces differ, and the field
     Diff(command::Diff),
     /// Runs every plan that once failed
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay.execute(&folder),
         Command::Shrink(shrink) => shrink.execute(&folder),
         Command::Explain(explain) => explain.execute(&folder),
+        Command::Import(import) => import.execute(),
         Command::Diff(diff) => diff.execute(),
         Command::Corpus(corpus) => corpus.execute(&folder),
         Command::Check(check) => check.execute(&folder),

@@ -4,6 +4,7 @@
 //! `i128`. They import nothing of the product, so that no mistake of it can excuse itself here.
 
 mod arithmetic;
+mod books;
 mod client;
 mod ledger;
 mod liveness;
@@ -24,6 +25,8 @@ pub enum Severity {
     Safety,
     /// Something did not happen in time.
     Liveness,
+    /// The same happened otherwise than it had before.
+    Difference,
 }
 
 /// A broken rule.
@@ -36,6 +39,14 @@ pub struct Violation {
     /// Where in the trace it showed.
     pub seq: usize,
     pub message: String,
+}
+
+impl Violation {
+    /// The body of its record in a trace.
+    pub fn body(&self) -> String {
+        let Self { oracle, rule, message, .. } = self;
+        serde_json::json!({ "oracle": oracle, "rule": rule, "message": message }).to_string()
+    }
 }
 
 /// Collects the violations of one oracle.
@@ -69,6 +80,20 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
     found.extend(liveness::check(plan, history));
+    found.extend(alarms(history));
+    found.sort_by_key(|v| (v.severity, v.seq));
+    found
+}
+
+/// Everything that is wrong with a machine that was stepped through its inputs alone: there are no clients,
+/// no commits and no venue's own records. What needs the past says nothing unless that is there
+/// `from_genesis`.
+pub fn judge_machine(history: &History, from_genesis: bool) -> Vec<Violation> {
+    let (log, mut found) = log::check(&history.gateway);
+    found.extend(books::check(&log, from_genesis));
+    if from_genesis {
+        found.extend(stop::check_machine(&log, &books::paper_accounts(&log)));
+    }
     found.extend(alarms(history));
     found.sort_by_key(|v| (v.severity, v.seq));
     found
