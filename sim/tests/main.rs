@@ -2,6 +2,7 @@
 //! `cargo sim sweep` and `cargo sim check` do the same with many.
 
 mod dt04;
+mod import;
 
 use lockstep_sim::{
     outcome::Outcome,

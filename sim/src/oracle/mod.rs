@@ -119,4 +119,6 @@ fn is_of_venue(order: &Value) -> bool {
 #[cfg(test)]
 mod doctored;
 #[cfg(test)]
+mod doctored_machine;
+#[cfg(test)]
 mod doctored_venue;
