@@ -236,7 +236,7 @@ async fn run(
     let configured = opened.machine.config() == Some(&config);
     let token = options.config.feed.token.clone();
     let feed_options = FeedOptions { spec: options.feed, speed: options.speed, seed: options.seed, token };
-    let feed = Feed::open(&rt, feed_options, &config, &opened).await?;
+    let feed = Feed::open(&rt, feed_options, &config, &*services.markets, &opened).await?;
     let clock = feed.clock(&rt, &opened.machine);
     let symbols = feed.symbols(&config.instruments);
     let instruments: Arc<[_]> = config.instruments.clone().into();

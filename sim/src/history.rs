@@ -2,7 +2,8 @@
 //! heard and was told. Plain data with JSON in it; nothing here knows the product's types.
 
 use crate::trace::{Kind, Node, Record, Trace};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 /// Everything that happened in one world.
 #[derive(Debug, Clone, Default)]
@@ -49,14 +50,24 @@ pub struct Step {
     pub seq: usize,
     /// Virtual nanoseconds since the world began.
     pub at_ns: u64,
+    /// The machine's own time, nanoseconds since 1970.
+    pub now_ns: i64,
     pub offset: u64,
     /// Name and payload, in order.
     pub events: Vec<(String, Value)>,
     /// Postings.
     pub ledger: Vec<Value>,
     pub replies: Vec<Value>,
-    /// The input's JSON.
+    /// The input's JSON, if it is a command, a configuration or a word of a venue.
     pub input: Value,
+}
+
+impl Step {
+    /// The codes of what the gateway itself refused, in order.
+    pub fn denials(&self) -> impl Iterator<Item = &str> {
+        let rejected = self.events.iter().filter(|(name, _)| name == "event.trade.rejected");
+        rejected.filter(|(_, body)| body["by"] == "gateway").filter_map(|(_, body)| body["code"].as_str())
+    }
 }
 
 /// Inputs became durable.
@@ -181,7 +192,11 @@ impl MachineHistory {
                 read_output(step, json(record.body));
             }
             Kind::Commit => {
-                let offset = number(&json(record.body), "offset");
+                #[derive(Deserialize)]
+                struct Body {
+                    offset: u64,
+                }
+                let Body { offset } = serde_json::from_str(record.body).expect("the probe wrote it");
                 self.commits.push(Commit { seq: record.seq, offset });
             }
             Kind::Process if json(record.body)["process"] == "started" => self.starts.push(record.seq),
@@ -194,15 +209,23 @@ fn json(body: &str) -> Value {
     serde_json::from_str(body).expect("bodies are JSON")
 }
 
+/// The inputs whose content an oracle reads. All others, most of them quotes, stay `null`: to read them costs
+/// more than anything else that is done with a trace.
+const READ: [&str; 3] = [r#"{"command""#, r#"{"config""#, r#"{"link""#];
+
 fn read_input(record: Record<'_>) -> Step {
-    let mut body = json(record.body);
-    Step {
-        seq: record.seq,
-        at_ns: record.at_ns,
-        offset: number(&body, "offset"),
-        input: body["input"].take(),
-        ..Step::default()
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        offset: u64,
+        now_ns: i64,
+        #[serde(borrow)]
+        input: &'a RawValue,
     }
+    let Body { offset, now_ns, input } = serde_json::from_str(record.body).expect("the probe wrote it");
+    let is_read = READ.iter().any(|kind| input.get().starts_with(kind));
+    let input = if is_read { json(input.get()) } else { Value::Null };
+    Step { seq: record.seq, at_ns: record.at_ns, now_ns, offset, input, ..Step::default() }
 }
 
 fn read_output(step: &mut Step, mut body: Value) {

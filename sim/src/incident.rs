@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const RESTED: &str = "order_rested_across_reconnect";
 /// A venue filled an order while the gateway had no session with it, and the gateway booked the fill.
 const FILLED_AWAY: &str = "fill_while_away_booked";
+/// An order was filled although its cancellation had been asked for: the two crossed.
+const CROSSED: &str = "fill_after_cancel";
 /// A client was told `TIMEOUT` of an order that was executed all the same.
 const TIMED_OUT: &str = "timeout_was_executed";
 
@@ -41,6 +43,9 @@ pub fn marks(plan: &Plan, history: &History) -> Vec<&'static str> {
                     if timed_out.contains(&(id, order_id)) {
                         marks.push(TIMED_OUT);
                     }
+                    if account.canceling.contains(order_id) {
+                        marks.push(CROSSED);
+                    }
                     account.fills.insert(money(order));
                 }
                 _ => {}
@@ -61,6 +66,8 @@ pub fn marks(plan: &Plan, history: &History) -> Vec<&'static str> {
 #[derive(Default)]
 struct Account<'a> {
     resting: BTreeSet<&'a str>,
+    /// Those whose cancellation was asked for.
+    canceling: BTreeSet<&'a str>,
     /// Those that rested when the link was lost.
     rested: BTreeSet<&'a str>,
     connected: bool,
@@ -93,6 +100,9 @@ impl<'a> Account<'a> {
 
     fn order_changed(&mut self, order: &'a Value) {
         let Some(id) = order["orderId"].as_str() else { return };
+        if order["status"] == "pending_cancel" {
+            self.canceling.insert(id);
+        }
         if order["status"] == "accepted" {
             self.resting.insert(id);
         } else {

@@ -25,6 +25,7 @@ mod draw;
 mod fault;
 mod history;
 mod incident;
+mod market;
 mod network;
 mod oracle;
 mod panics;

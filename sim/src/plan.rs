@@ -8,6 +8,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod mishaps;
+
 /// One world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -24,6 +26,9 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub venues: Vec<VenuePlan>,
     pub network: NetworkPlan,
+    /// An instrument quotes once in so long on its own market; 0: as often as it does.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quotes_every_ms: u64,
     /// What the byte streams of gateway and venues suffer until all heals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chaos: Option<ChaosPlan>,
@@ -46,6 +51,9 @@ pub struct GatewayPlan {
     pub commission_per_lot: String,
     pub risk: BTreeMap<String, String>,
     pub snapshot_interval: u64,
+    /// Absent: the product's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote_max_age_ms: Option<u64>,
     pub feed_seed: u64,
     /// How long a sync takes, in milliseconds.
     pub sync_ms: Span,
@@ -147,6 +155,11 @@ pub struct Step {
     pub account: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// The account in the gateway's own machine.
 pub const PAPER: &str = "paper-1";
 
@@ -230,6 +243,41 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
+/// Whose process, disk, clock or market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Machine {
+    Gateway,
+    /// They are counted from 0.
+    Venue(usize),
+}
+
+/// What befalls the market of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarketEvent {
+    /// Nobody quotes.
+    Gap,
+    /// All prices are so much higher, or lower.
+    Jump { permille: i64 },
+    /// Spreads are so many times as wide.
+    Wide { times: i64 },
+    /// Bids and asks are exchanged.
+    Crossed,
+}
+
+impl MarketEvent {
+    /// In receipts and marks.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gap => "market_gap",
+            Self::Jump { .. } => "market_jumped",
+            Self::Wide { .. } => "spread_widened",
+            Self::Crossed => "quotes_crossed",
+        }
+    }
+}
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -246,6 +294,87 @@ pub enum FaultKind {
     VenueClog { venue: usize, to_venue: bool, to_gateway: bool, for_ms: u64 },
     /// A venue stands still for a while.
     VenuePause { venue: usize, for_ms: u64 },
+    /// The gateway stands still for a while.
+    Pause { for_ms: u64 },
+    /// A machine loses power and stays off for a while.
+    Off { machine: Machine, for_ms: u64 },
+    /// A machine loses power so many times, each time so long after it started.
+    CrashLoop { machine: Machine, times: u64, every_ms: u64 },
+    /// The gateway hears nobody, and nobody hears it.
+    Partition { for_ms: u64 },
+    /// Everything takes so much longer on its way.
+    Lag { by_ms: u64, for_ms: u64 },
+    /// A clock jumps, and jumps back after a while.
+    ClockJump { machine: Machine, by_ms: i64, for_ms: u64 },
+    /// A clock runs too fast, or too slow, by so many millionths.
+    ClockDrift { machine: Machine, ppm: i64, for_ms: u64 },
+    /// No file of a machine can grow.
+    DiskFull { machine: Machine, for_ms: u64 },
+    /// So many syncs of a machine fail, and what they should have made durable may be lost.
+    SyncFails { machine: Machine, count: u64 },
+    /// Syncs take so long.
+    DiskSlow { machine: Machine, sync_ms: u64, for_ms: u64 },
+    /// A bit flips in a file of a machine that is off: whoever opens a copy of its disk then must notice.
+    BitFlip { machine: Machine, pick: u64 },
+    /// A file is missing from the disk of a machine that is off: whoever opens a copy of it must notice.
+    FileLost { machine: Machine, pick: u64 },
+    /// Something befalls the market of a machine.
+    Market { machine: Machine, event: MarketEvent, for_ms: u64 },
+}
+
+impl FaultKind {
+    /// The venue that it strikes, if it strikes one.
+    pub const fn venue(self) -> Option<usize> {
+        match self {
+            Self::VenueCrash { venue, .. }
+            | Self::VenueClog { venue, .. }
+            | Self::VenuePause { venue, .. } => Some(venue),
+            Self::Off { machine, .. }
+            | Self::CrashLoop { machine, .. }
+            | Self::ClockJump { machine, .. }
+            | Self::ClockDrift { machine, .. }
+            | Self::DiskFull { machine, .. }
+            | Self::SyncFails { machine, .. }
+            | Self::DiskSlow { machine, .. }
+            | Self::BitFlip { machine, .. }
+            | Self::FileLost { machine, .. }
+            | Self::Market { machine, .. } => match machine {
+                Machine::Gateway => None,
+                Machine::Venue(venue) => Some(venue),
+            },
+            Self::Crash { .. }
+            | Self::Drop { .. }
+            | Self::Clog { .. }
+            | Self::Pause { .. }
+            | Self::Partition { .. }
+            | Self::Lag { .. } => None,
+        }
+    }
+
+    /// How long it lasts, if it lasts.
+    pub const fn for_ms(self) -> Option<u64> {
+        match self {
+            Self::Clog { for_ms, .. }
+            | Self::VenueClog { for_ms, .. }
+            | Self::VenuePause { for_ms, .. }
+            | Self::Pause { for_ms }
+            | Self::Off { for_ms, .. }
+            | Self::Partition { for_ms }
+            | Self::Lag { for_ms, .. }
+            | Self::ClockJump { for_ms, .. }
+            | Self::ClockDrift { for_ms, .. }
+            | Self::DiskFull { for_ms, .. }
+            | Self::DiskSlow { for_ms, .. }
+            | Self::Market { for_ms, .. } => Some(for_ms),
+            Self::Crash { .. }
+            | Self::Drop { .. }
+            | Self::VenueCrash { .. }
+            | Self::CrashLoop { .. }
+            | Self::SyncFails { .. }
+            | Self::BitFlip { .. }
+            | Self::FileLost { .. } => None,
+        }
+    }
 }
 
 /// Which client.
@@ -270,7 +399,7 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
     let stream = |subsystem: &str| Draw::new(seed, &format!("plan {name} {subsystem}"));
     let duration_ms = scenario.duration_s * 1_000;
     let mut knobs = stream("knobs");
-    let hears_ticks = stream("ticks").chance(300);
+    let hears_ticks = stream("ticks").chance(120);
     let mut operator =
         steps(&scenario.operator, &scenario.topology.symbols, duration_ms, &mut stream("operator"));
     let mut viewer = steps(&scenario.viewer, &scenario.topology.symbols, duration_ms, &mut stream("viewer"));
@@ -299,10 +428,18 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         network: NetworkPlan {
             latency_ms: [Span(1, 2), Span(1, 10), Span(5, 60)][knobs.within(0..=2) as usize],
         },
+        quotes_every_ms: *stream("quotes").pick(&[0, 1_000, 2_000, 4_000]).expect("not empty"),
         hears_ticks,
         operator,
         viewer,
-        faults: faults(scenario, venues.len(), duration_ms, &mut stream("faults")),
+        faults: {
+            let mut faults = faults(scenario, venues.len(), duration_ms, &mut stream("faults"));
+            let mishaps = mishaps::draw(&scenario.faults, venues.len(), &mut stream("mishaps"));
+            let mut at = stream("mishap times");
+            faults.extend(mishaps.into_iter().map(|kind| Fault { at_ms: at.within(1..=duration_ms), kind }));
+            faults.sort_by_key(|fault| fault.at_ms);
+            faults
+        },
         venues,
     }
 }
@@ -318,6 +455,7 @@ fn gateway(topology: &Topology, knobs: &mut Draw) -> GatewayPlan {
         sync_ms: [Span(1, 1), Span(1, 4), Span(3, 25)][knobs.within(0..=2) as usize],
         clock_skew_ms: knobs.within(0..=4_000) as i64 - 2_000,
         venue_feed: false,
+        quote_max_age_ms: topology.quote_max_age_ms.map(|span| span.draw(knobs)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     inputs::InputsPlan,
-    plan::{FaultKind, Plan},
+    plan::{FaultKind, MarketEvent, Plan},
 };
 use lockstep::domain::{instrument::built_in, time::UnixNanos};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -18,6 +18,8 @@ pub const VERSION: u64 = 1;
 /// A world lasts at most so long before it heals, in simulated milliseconds.
 const DURATION_MS_MAX: u64 = 3_600_000;
 const VENUES_MAX: usize = 3;
+/// Of times, millionths and thousandths in faults.
+const NUMBER_MAX: u64 = 1_000_000;
 
 /// Why a plan file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -169,18 +171,37 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
         }
     }
     for (place, fault) in plan.faults.iter().enumerate() {
-        let venue = match fault.kind {
-            FaultKind::VenueCrash { venue, .. }
-            | FaultKind::VenueClog { venue, .. }
-            | FaultKind::VenuePause { venue, .. } => venue,
-            FaultKind::Crash { .. } | FaultKind::Drop { .. } | FaultKind::Clog { .. } => continue,
-        };
-        if venue >= plan.venues.len() {
-            let why = format!("there are {} venues", plan.venues.len());
-            return wrong(&format!("plan.faults[{place}].venue"), why);
+        let field = |part: &str| format!("plan.faults[{place}].{part}");
+        if fault.kind.venue().is_some_and(|venue| venue >= plan.venues.len()) {
+            return wrong(&field("venue"), format!("there are {} venues", plan.venues.len()));
+        }
+        if let Some((part, most)) = beyond(fault.kind) {
+            return wrong(&field(part), format!("at most {most}"));
         }
     }
     Ok(())
+}
+
+/// A part of a fault that is greater than anything that can be simulated, and the most that can.
+fn beyond(kind: FaultKind) -> Option<(&'static str, u64)> {
+    let ms = |part, value: u64| (value > DURATION_MS_MAX).then_some((part, DURATION_MS_MAX));
+    let number = |part, value: u64| (value > NUMBER_MAX).then_some((part, NUMBER_MAX));
+    let event = match kind {
+        FaultKind::CrashLoop { times, every_ms, .. } => {
+            return number("times", times).or_else(|| ms("every_ms", every_ms));
+        }
+        FaultKind::ClockJump { by_ms, .. } => ms("by_ms", by_ms.unsigned_abs()),
+        FaultKind::ClockDrift { ppm, .. } => number("ppm", ppm.unsigned_abs()),
+        FaultKind::SyncFails { count, .. } => number("count", count),
+        FaultKind::Lag { by_ms, .. } => ms("by_ms", by_ms),
+        FaultKind::DiskSlow { sync_ms, .. } => ms("sync_ms", sync_ms),
+        FaultKind::Market { event: MarketEvent::Jump { permille }, .. } => {
+            number("permille", permille.unsigned_abs())
+        }
+        FaultKind::Market { event: MarketEvent::Wide { times }, .. } => number("times", times.unsigned_abs()),
+        _ => None,
+    };
+    event.or_else(|| kind.for_ms().and_then(|for_ms| ms("for_ms", for_ms)))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::{
     disk::Disk,
     draw::Draw,
+    market::Market,
     network::Chaos,
     panics::Panics,
     plan::{GatewayPlan, PAPER, VenuePlan},
@@ -27,7 +28,7 @@ use std::{
     fmt::Write,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 pub use lockstep::node::tokens::OPERATOR_TOKEN;
 /// Where the viewer finds its token.
@@ -68,10 +69,13 @@ pub struct Setup {
     pub seed: u64,
     pub clock: Clock,
     pub disk: Disk,
+    pub market: Market,
     pub chaos: Chaos,
     pub tracer: Tracer,
     pub coverage: Coverage,
     pub panics: Panics,
+    /// Hears of a process that its disk has failed, and which of its starts that was.
+    pub gave_up: mpsc::UnboundedSender<(Node, u64)>,
 }
 
 /// Starts the program, each time the node starts.
@@ -128,18 +132,30 @@ impl Process {
         let process = self.clone();
         let serving = async move {
             let result = process.serve(start, asked).await;
-            process.has_ended(result);
+            if process.has_ended(result) {
+                let _ = process.setup.gave_up.send((process.setup.node, start)); // the world may end
+            }
             let _ = left.send(()); // nobody waits, unless for a drain
         };
         self.setup.panics.clone().watch(self.setup.node.name(), TaskKind::Vital, serving).await;
     }
 
+    /// Whether it has been started so many times and no more.
+    pub fn is_at_start(&self, start: u64) -> bool {
+        self.lock().starts == start
+    }
+
     async fn serve(&self, start: u64, asked: oneshot::Receiver<Shutdown>) -> Result<(), String> {
-        let Setup { node, tracer, coverage, disk, .. } = &self.setup;
+        let Setup { node, tracer, coverage, disk, market, .. } = &self.setup;
         let mount = Arc::new(disk.mount());
         let rt = self.runtime(&start.to_string());
         let probe = SimProbe::new(*node, tracer.clone(), coverage.clone());
-        let services = Services { storage: mount.clone(), files: mount.clone(), probe: Arc::new(probe) };
+        let services = Services {
+            storage: mount.clone(),
+            files: mount.clone(),
+            markets: Arc::new(market.clone()),
+            probe: Arc::new(probe),
+        };
         let (ready, became_ready) = oneshot::channel();
         let (node, tracer) = (*node, tracer.clone());
         drop(madsim::task::spawn(async move {
@@ -162,10 +178,10 @@ impl Process {
 
     /// A runtime whose randomness is a stream of its own.
     fn runtime(&self, stream: &str) -> Rt {
-        let Setup { node, seed, clock, disk, chaos, tracer, panics, .. } = &self.setup;
+        let Setup { node, seed, clock, disk, chaos, tracer, coverage, panics, .. } = &self.setup;
         let random = Draw::new(*seed, &format!("{} random {stream}", node.name()));
         let runtime = SimRuntime::new(clock.clone(), random, disk.clone(), panics.clone());
-        Arc::new(runtime.with_network(chaos.clone(), *node, tracer.clone()))
+        Arc::new(runtime.with_network(chaos.clone(), *node, tracer.clone(), coverage.clone()))
     }
 
     fn gateway_options(&self, plan: &GatewayPlan, links: &[Link]) -> ServeOptions {
@@ -188,9 +204,12 @@ impl Process {
         }
     }
 
-    fn has_ended(&self, result: Result<(), String>) {
+    /// Notes how it ended. True: a supervisor starts it again, since nothing but its disk is to blame.
+    fn has_ended(&self, result: Result<(), String>) -> bool {
         let was_asked = self.lock().shutdown.is_none();
+        let by_disk = !was_asked && self.setup.disk.has_failed();
         let (body, refusal) = match result {
+            Err(error) if by_disk => (json!({ "process": "ended", "error": error }), None),
             Ok(()) if was_asked => (json!({ "process": "drained" }), None),
             Ok(()) => (json!({ "process": "ended" }), Some("it ended by itself".to_owned())),
             Err(error) => (json!({ "process": "failed", "error": error }), Some(error)),
@@ -199,6 +218,7 @@ impl Process {
         if let Some(refusal) = refusal {
             self.lock().refused.push((seq, refusal));
         }
+        by_disk
     }
 
     /// Asks it to drain; returns when it has ended.
@@ -246,8 +266,12 @@ fn gateway_config(plan: &GatewayPlan, links: &[Link]) -> String {
     for (key, value) in &plan.risk {
         line(format!("{key} = {value:?}"));
     }
+    line("\n[feed]".to_owned());
+    if let Some(age_ms) = plan.quote_max_age_ms {
+        line(format!("quote_max_age_ms = {age_ms}"));
+    }
     if let Some(Link { address, token, .. }) = links.first().filter(|_| plan.venue_feed) {
-        line(format!("\n[feed]\nsource = \"venue:{address}\"\ntoken = {token:?}"));
+        line(format!("source = \"venue:{address}\"\ntoken = {token:?}"));
     }
     line(paper_account(PAPER, plan.deposit, &plan.commission_per_lot));
     for Link { plan, address, token } in links {

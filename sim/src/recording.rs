@@ -12,7 +12,7 @@ use lockstep::{
         message::{Input, Mark, Outputs},
         time::UnixNanos,
     },
-    node::services::{Probe, Services},
+    node::services::{Probe, Services, SyntheticMarkets},
     serve::{ServeOptions, serve},
 };
 use madsim::runtime::{Handle, Runtime};
@@ -57,7 +57,8 @@ async fn live(seed: u64, options: ServeOptions, watch: Watch) -> Result<(), Stri
     let runtime =
         SimRuntime::new(Clock::new(start, 0), Draw::new(seed, "gateway random"), disk, panics.clone());
     let probe = Arc::new(Watcher { watch: Mutex::new(watch), end_offset: Mutex::new(None), end_reached });
-    let services = Services { storage: mount.clone(), files: mount, probe };
+    let services =
+        Services { storage: mount.clone(), files: mount, markets: Arc::new(SyntheticMarkets), probe };
     let handle = Handle::current();
     let node = handle.create_node().name("gateway").ip(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))).build();
     drop(node.spawn(async move {

@@ -2,7 +2,7 @@
 
 use crate::{
     crossing, fault,
-    history::History,
+    history::{History, Step},
     incident,
     oracle::{self, Severity, Violation},
     outcome::Outcome,
@@ -26,7 +26,7 @@ use std::{
 
 /// After the faults, everything is at rest within this much simulated time.
 const SETTLING: Duration = Duration::from_secs(60);
-/// A link that has died is noticed within three heartbeats.
+/// A link that has died is noticed within three heartbeats, and a journal that has failed is open again.
 const NOTICING: Duration = Duration::from_secs(16);
 /// A drain takes at most so long.
 const DRAINING: Duration = Duration::from_secs(20);
@@ -153,6 +153,9 @@ fn run_here(plan: &Plan) -> Report {
         // Each kind of critical event is a mark of its own, such as `trade_canceled`.
         coverage.mark(&name.trim_start_matches("event.").replace('.', "_"));
     }
+    for code in history.gateway.steps.iter().flat_map(Step::denials) {
+        coverage.mark(&format!("denied_{}", code.to_lowercase()));
+    }
     for mark in incident::marks(plan, &history) {
         coverage.mark(mark);
     }
@@ -207,6 +210,7 @@ async fn live(
     keep(&|r| {
         (r.tracer, r.clock, r.world) = (Some(tracer.clone()), Some(clock.clone()), Some(world.clone()));
     });
+    drop(madsim::task::spawn(world.clone().supervise()));
     let unfinished = tokio::select! {
         biased;
         _ = fatal.recv() => Some("a vital task panicked".to_owned()),
@@ -222,7 +226,7 @@ async fn script(plan: &Plan, world: Arc<World>, clock: Clock) -> Option<String> 
     sleep(Duration::from_millis(plan.duration_ms)).await;
     let _ = faults.await; // it ends by itself
     world.calm();
-    if !plan.venues.is_empty() {
+    if !plan.venues.is_empty() || !plan.faults.is_empty() {
         sleep(NOTICING).await;
     }
     if timeout(SETTLING, world.finish()).await.is_err() {

@@ -5,8 +5,9 @@ use crate::{
     draw::Draw,
     network::{Chaos, Tap},
     panics::Panics,
+    probe::Coverage,
     timer::OneTimer,
-    trace::{Node, Tracer},
+    trace::{Kind, Node, Tracer},
 };
 use lockstep::{
     domain::time::UnixNanos,
@@ -20,23 +21,40 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::sync::oneshot;
 
-/// A node's clock: the world's time, from a start of the plan's choosing, and how far it is off.
+/// A node's clock: the world's time, from a start of the plan's choosing, and how far it is off. Clones
+/// are the same clock; it outlives the processes of the node.
 #[derive(Clone)]
 pub struct Clock {
     time: TimeHandle,
     start: UnixNanos,
-    skew_ns: i64,
+    error: Arc<Mutex<ClockError>>,
+}
+
+/// How far a clock is off.
+#[derive(Debug, Clone, Copy, Default)]
+struct ClockError {
+    ns: i64,
+    /// How much too fast it runs, in millionths, and since when.
+    ppm: i64,
+    since_ns: i64,
+}
+
+impl ClockError {
+    const fn at(self, elapsed_ns: i64) -> i64 {
+        self.ns + (elapsed_ns - self.since_ns) * self.ppm / 1_000_000
+    }
 }
 
 impl Clock {
     /// A clock of the world that is running.
     pub fn new(start: UnixNanos, skew_ns: i64) -> Self {
-        Self { time: TimeHandle::current(), start, skew_ns }
+        let error = ClockError { ns: skew_ns, ..ClockError::default() };
+        Self { time: TimeHandle::current(), start, error: Arc::new(Mutex::new(error)) }
     }
 
     /// Nanoseconds since the world began.
@@ -46,8 +64,28 @@ impl Clock {
 
     /// What the node takes for the time of day.
     pub fn wall(&self) -> UnixNanos {
-        let elapsed = i64::try_from(self.elapsed_ns()).expect("no world lasts two centuries");
-        self.start.plus(elapsed).plus(self.skew_ns)
+        let elapsed = self.elapsed();
+        self.start.plus(elapsed).plus(self.error().at(elapsed))
+    }
+
+    /// It jumps forward, or back.
+    pub fn jump(&self, by_ns: i64) {
+        self.error().ns += by_ns;
+    }
+
+    /// From now on it runs too fast by so many millionths, or too slow.
+    pub fn drift(&self, ppm: i64) {
+        let elapsed = self.elapsed();
+        let mut error = self.error();
+        *error = ClockError { ns: error.at(elapsed), ppm, since_ns: elapsed };
+    }
+
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.elapsed_ns()).expect("no world lasts two centuries")
+    }
+
+    fn error(&self) -> MutexGuard<'_, ClockError> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,6 +106,15 @@ struct Network {
     chaos: Chaos,
     node: Node,
     tracer: Tracer,
+    coverage: Coverage,
+}
+
+impl Network {
+    /// Something took effect.
+    fn receipt(&self, fault: &str) {
+        self.coverage.mark(fault);
+        self.tracer.record(self.node, Kind::Fault, &format!(r#"{{"fault":"{fault}"}}"#));
+    }
 }
 
 impl SimRuntime {
@@ -76,10 +123,10 @@ impl SimRuntime {
         Self { clock, random: Mutex::new(random), disk, turn: Arc::default(), panics, network: None }
     }
 
-    /// The same, whose streams suffer, and whose lines to others are in the trace.
+    /// The same, whose streams suffer, and whose lines to others and troubles with the disk are in the trace.
     #[must_use]
-    pub fn with_network(mut self, chaos: Chaos, node: Node, tracer: Tracer) -> Self {
-        self.network = Some(Network { chaos, node, tracer });
+    pub fn with_network(mut self, chaos: Chaos, node: Node, tracer: Tracer, coverage: Coverage) -> Self {
+        self.network = Some(Network { chaos, node, tracer, coverage });
         self
     }
 }
@@ -121,7 +168,7 @@ impl Runtime for SimRuntime {
             let stream = TcpStream::connect(address).await?;
             Ok(match network {
                 None => Box::new(stream) as Box<dyn Stream>,
-                Some(Network { chaos, node, tracer }) => {
+                Some(Network { chaos, node, tracer, .. }) => {
                     let stream = chaos.stream(stream);
                     let number = stream.number();
                     Box::new(Tap::new(stream, number, node, tracer))
@@ -138,10 +185,15 @@ impl Runtime for SimRuntime {
         let disk = self.disk.clone();
         let time = self.clock.time.clone();
         let turn = self.turn.clone();
+        let network = self.network.clone();
         let (done, finished) = oneshot::channel();
         let task = async move {
             let _turn = turn.lock().await;
-            for barrier in disk.run(work) {
+            let barriers = disk.run(work);
+            if let Some(network) = &network {
+                disk.take_effects().into_iter().for_each(|effect| network.receipt(effect));
+            }
+            for barrier in barriers {
                 time.sleep(barrier.cost).await;
                 disk.complete(&barrier);
             }

@@ -46,6 +46,9 @@ pub struct Topology {
     /// Limits of `[risk]` in the gateway's configuration.
     #[serde(default)]
     pub risk: BTreeMap<String, String>,
+    /// Quotes that are older are not traded on; absent: the product's default.
+    #[serde(default)]
+    pub quote_max_age_ms: Option<Span>,
     /// Records between snapshots, least and most.
     #[serde(default = "snapshots")]
     pub snapshot_interval: Span,
@@ -121,13 +124,37 @@ pub struct Faults {
     /// A client's connection ends without a goodbye.
     pub drop: Option<Count>,
     /// The network between gateway and client carries nothing for a while.
-    pub clog: Option<ClogFault>,
+    pub clog: Option<Lasting>,
     /// A venue loses power and starts again.
     pub venue_crash: Option<CrashFault>,
     /// The network between gateway and venue carries nothing for a while, in one direction or both.
-    pub venue_clog: Option<ClogFault>,
+    pub venue_clog: Option<Lasting>,
     /// A venue stands still for a while.
-    pub venue_pause: Option<ClogFault>,
+    pub venue_pause: Option<Lasting>,
+    /// The gateway stands still for a while.
+    pub pause: Option<Lasting>,
+    /// A machine loses power and stays off for a while.
+    pub off: Option<Lasting>,
+    /// A machine loses power again and again.
+    pub crash_loop: Option<CrashLoop>,
+    /// Nothing gets to the gateway or from it for a while.
+    pub partition: Option<Lasting>,
+    /// The network is slower for a while.
+    pub lag: Option<Slowness>,
+    /// Clocks jump and drift.
+    pub clock: Option<ClockMishap>,
+    /// No file of a machine can grow for a while.
+    pub disk_full: Option<Lasting>,
+    /// Syncs of a machine fail.
+    pub sync_fails: Option<SyncFails>,
+    /// Syncs of a machine take long for a while.
+    pub disk_slow: Option<Slowness>,
+    /// A bit flips at rest.
+    pub bit_flip: Option<Count>,
+    /// A file of the journal is lost at rest.
+    pub file_lost: Option<Count>,
+    /// Markets misbehave.
+    pub market: Option<MarketMishap>,
     /// The byte streams of gateway and venues misbehave.
     pub chaos: Option<ChaosPlan>,
     /// A relay between gateway and venues loses, repeats and delays frames.
@@ -153,13 +180,131 @@ pub struct Count {
 /// What lasts: how often and how long.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClogFault {
+pub struct Lasting {
     pub count: Span,
     pub for_ms: Span,
 }
 
+/// What lasts and makes something slower: how often, by how much and how long.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slowness {
+    pub count: Span,
+    pub by_ms: Span,
+    pub for_ms: Span,
+}
+
+/// See `Faults::crash_loop`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CrashLoop {
+    pub count: Span,
+    /// Crashes in a row.
+    pub times: Span,
+    /// Between a start and the next crash.
+    pub every_ms: Span,
+}
+
+/// See `Faults::sync_fails`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncFails {
+    pub count: Span,
+    /// Syncs that fail in a row.
+    pub syncs: Span,
+}
+
+/// See `Faults::clock`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClockMishap {
+    pub jumps: Span,
+    /// How far a clock jumps, forward or back.
+    pub by_ms: Span,
+    pub drifts: Span,
+    /// How much too fast or too slow, in millionths.
+    pub ppm: Span,
+    /// How long either lasts.
+    pub for_ms: Span,
+}
+
+/// See `Faults::market`. Each is a number of times.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MarketMishap {
+    /// Nobody quotes.
+    pub gaps: Span,
+    /// Prices are elsewhere for a while: a flash crash.
+    pub jumps: Span,
+    /// How far prices jump, in thousandths, up or down.
+    pub permille: Span,
+    /// Spreads are up to 60 times as wide.
+    pub wide: Span,
+    /// Bids lie above asks.
+    pub crossed: Span,
+    /// How long each lasts.
+    pub for_ms: Span,
+}
+
+impl Faults {
+    /// Every span of every kind that is there, by its key.
+    fn spans(&self) -> Vec<(String, Span)> {
+        let mut spans = Vec::new();
+        let mut add = |kind: &str, parts: &[(&str, Span)]| {
+            spans.extend(parts.iter().map(|(part, span)| (format!("{kind}.{part}"), *span)));
+        };
+        let lasting = [
+            ("clog", &self.clog),
+            ("venue_clog", &self.venue_clog),
+            ("venue_pause", &self.venue_pause),
+            ("pause", &self.pause),
+            ("off", &self.off),
+            ("partition", &self.partition),
+            ("disk_full", &self.disk_full),
+        ];
+        for (kind, fault) in lasting {
+            if let Some(Lasting { count, for_ms }) = fault {
+                add(kind, &[("count", *count), ("for_ms", *for_ms)]);
+            }
+        }
+        for (kind, fault) in [("lag", &self.lag), ("disk_slow", &self.disk_slow)] {
+            if let Some(Slowness { count, by_ms, for_ms }) = fault {
+                add(kind, &[("count", *count), ("by_ms", *by_ms), ("for_ms", *for_ms)]);
+            }
+        }
+        for (kind, fault) in [("crash", &self.crash), ("venue_crash", &self.venue_crash)] {
+            if let Some(CrashFault { count, .. }) = fault {
+                add(kind, &[("count", *count)]);
+            }
+        }
+        for (kind, fault) in
+            [("drop", &self.drop), ("bit_flip", &self.bit_flip), ("file_lost", &self.file_lost)]
+        {
+            if let Some(Count { count }) = fault {
+                add(kind, &[("count", *count)]);
+            }
+        }
+        if let Some(CrashLoop { count, times, every_ms }) = &self.crash_loop {
+            add("crash_loop", &[("count", *count), ("times", *times), ("every_ms", *every_ms)]);
+        }
+        if let Some(SyncFails { count, syncs }) = &self.sync_fails {
+            add("sync_fails", &[("count", *count), ("syncs", *syncs)]);
+        }
+        if let Some(ClockMishap { jumps, by_ms, drifts, ppm, for_ms }) = &self.clock {
+            let times = [("jumps", *jumps), ("drifts", *drifts)];
+            add("clock", &times);
+            add("clock", &[("by_ms", *by_ms), ("ppm", *ppm), ("for_ms", *for_ms)]);
+        }
+        if let Some(MarketMishap { gaps, jumps, permille, wide, crossed, for_ms }) = &self.market {
+            add("market", &[("gaps", *gaps), ("jumps", *jumps), ("wide", *wide), ("crossed", *crossed)]);
+            add("market", &[("permille", *permille), ("for_ms", *for_ms)]);
+        }
+        spans
+    }
+}
+
 /// Least and most, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span(pub u64, pub u64);
 
 impl Span {
@@ -224,19 +369,16 @@ impl Scenario {
                 return Err(format!("starts: `{start}` is not an RFC 3339 instant"));
             }
         }
+        for (key, Span(least, most)) in self.faults.spans() {
+            if least > most || most > 100_000 {
+                return Err(format!("faults.{key} = [{least}, {most}]: least, then most, up to 100000"));
+            }
+        }
         let counts = [
             Some(("operator.steps", self.operator.steps)),
             Some(("viewer.steps", self.viewer.steps)),
             Some(("topology.snapshot_interval", *snapshot_interval)),
-            self.faults.crash.as_ref().map(|f| ("faults.crash.count", f.count)),
-            self.faults.drop.as_ref().map(|f| ("faults.drop.count", f.count)),
-            self.faults.clog.as_ref().map(|f| ("faults.clog.count", f.count)),
-            self.faults.clog.as_ref().map(|f| ("faults.clog.for_ms", f.for_ms)),
-            self.faults.venue_crash.as_ref().map(|f| ("faults.venue_crash.count", f.count)),
-            self.faults.venue_clog.as_ref().map(|f| ("faults.venue_clog.count", f.count)),
-            self.faults.venue_clog.as_ref().map(|f| ("faults.venue_clog.for_ms", f.for_ms)),
-            self.faults.venue_pause.as_ref().map(|f| ("faults.venue_pause.count", f.count)),
-            self.faults.venue_pause.as_ref().map(|f| ("faults.venue_pause.for_ms", f.for_ms)),
+            self.topology.quote_max_age_ms.map(|span| ("topology.quote_max_age_ms", span)),
         ];
         for (key, Span(least, most)) in counts.into_iter().flatten() {
             if least > most || most > 100_000 {

@@ -5,6 +5,7 @@ use crate::{
     disk::Disk,
     draw::Draw,
     history::ClientHistory,
+    market::Market,
     network::{Chaos, Relay},
     panics::Panics,
     plan::{self, Plan, VenuePlan},
@@ -31,6 +32,9 @@ use tokio::sync::mpsc;
 /// Between a crash and the restart, and at the end: the time in which a dead node's tasks are dropped.
 pub const DYING: Duration = Duration::from_millis(5);
 
+/// How long a supervisor waits before it starts a process again.
+const RESTARTED_AFTER: Duration = Duration::from_secs(1);
+
 /// A running world.
 pub struct World {
     handle: Handle,
@@ -39,15 +43,21 @@ pub struct World {
     gateway: Machine,
     venues: Vec<Machine>,
     relay: Option<Middle>,
+    /// Processes that their disks have failed.
+    given_up: Mutex<Option<mpsc::UnboundedReceiver<(Node, u64)>>>,
+    /// Of messages on their way, in milliseconds.
+    latency: Span,
     operator: Actor,
     viewer: Actor,
 }
 
 /// A node that runs the product.
 pub struct Machine {
-    name: Node,
+    pub name: Node,
     node: NodeHandle,
     pub disk: Disk,
+    pub clock: Clock,
+    pub market: Market,
     pub process: Arc<Process>,
     chaos: Chaos,
 }
@@ -74,19 +84,25 @@ struct Foundry<'a> {
     tracer: &'a Tracer,
     coverage: &'a Coverage,
     panics: &'a Panics,
+    gave_up: mpsc::UnboundedSender<(Node, u64)>,
 }
 
 impl World {
     /// Builds the nodes and starts them.
     pub fn start(plan: &Plan, tracer: Tracer, coverage: Coverage, panics: Panics) -> Self {
         let handle = Handle::current();
-        NetSim::current().update_config(|config| {
-            let latency = plan.network.latency_ms;
-            config.send_latency = Duration::from_millis(latency.0)..Duration::from_millis(latency.1 + 1);
-        });
+        set_latency(plan.network.latency_ms, 0);
         let start = UnixNanos::parse(&plan.start).expect("plans hold instants");
-        let foundry =
-            Foundry { handle: &handle, plan, start, tracer: &tracer, coverage: &coverage, panics: &panics };
+        let (gave_up, given_up) = mpsc::unbounded_channel();
+        let foundry = Foundry {
+            handle: &handle,
+            plan,
+            start,
+            tracer: &tracer,
+            coverage: &coverage,
+            panics: &panics,
+            gave_up,
+        };
         let venues: Vec<Machine> =
             plan.venues.iter().zip(Node::VENUES).map(|(venue, node)| foundry.venue(node, venue)).collect();
         let relay = foundry.relay(&venues);
@@ -109,7 +125,9 @@ impl World {
         };
         let operator = client(Node::Operator, &plan.operator, process::OPERATOR_TOKEN);
         let viewer = client(Node::Viewer, &plan.viewer, process::VIEWER_TOKEN);
-        Self { handle, tracer, coverage, gateway, venues, relay, operator, viewer }
+        let latency = plan.network.latency_ms;
+        let given_up = Mutex::new(Some(given_up));
+        Self { handle, tracer, coverage, gateway, venues, relay, given_up, latency, operator, viewer }
     }
 
     /// The machine of the gateway.
@@ -122,8 +140,28 @@ impl World {
         &self.venues
     }
 
+    /// The machine of that name.
+    pub fn machine(&self, name: plan::Machine) -> &Machine {
+        match name {
+            plan::Machine::Gateway => &self.gateway,
+            plan::Machine::Venue(number) => &self.venues[number],
+        }
+    }
+
     /// A machine loses power, and starts again.
     pub async fn crash(&self, machine: &Machine) {
+        self.power_off(machine);
+        sleep(DYING).await;
+        self.power_on(machine);
+    }
+
+    /// A machine starts again; its old tasks must have had `DYING` to be dropped.
+    pub fn power_on(&self, machine: &Machine) {
+        self.handle.restart(machine.node.id());
+    }
+
+    /// A machine loses power.
+    pub fn power_off(&self, machine: &Machine) {
         self.handle.resume(machine.node.id()); // a paused node must not be killed
         let report = machine.disk.crash();
         self.handle.kill(machine.node.id());
@@ -138,8 +176,24 @@ impl World {
         // What survived of unsynced sectors is a matter of disk bytes, which stay out of the trace.
         let body = format!(r#"{{"fault":"crash","insideCommit":{}}}"#, report.inside_commit);
         self.tracer.record(place, Kind::Fault, &body);
-        sleep(DYING).await;
-        self.handle.restart(machine.node.id());
+    }
+
+    /// Starts processes again that their disks have failed, as a supervisor does.
+    pub async fn supervise(self: Arc<Self>) {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut given_up = given_up.expect("a world has one supervisor");
+        while let Some((name, start)) = given_up.recv().await {
+            sleep(RESTARTED_AFTER).await;
+            let machine = self.machines().find(|machine| machine.name == name);
+            let Some(machine) = machine.filter(|machine| machine.process.is_at_start(start)) else {
+                continue;
+            };
+            self.coverage.mark("process_restarted");
+            machine.disk.fence();
+            self.handle.kill(machine.node.id());
+            sleep(DYING).await;
+            self.power_on(machine);
+        }
     }
 
     /// A machine stands still.
@@ -150,6 +204,18 @@ impl World {
     /// It goes on.
     pub fn resume(&self, machine: &Machine) {
         self.handle.resume(machine.node.id());
+    }
+
+    /// The gateway hears nobody and nobody hears it, or they do again.
+    pub fn partition(&self, is_cut: bool) {
+        let net = NetSim::current();
+        let id = self.gateway.node.id();
+        if is_cut { net.clog_node(id) } else { net.unclog_node(id) }
+    }
+
+    /// Everything takes so much longer on its way than the plan says; 0: as it says.
+    pub fn lag(&self, by_ms: u64) {
+        set_latency(self.latency, by_ms);
     }
 
     /// Lets nothing through between gateway and venue, in the given directions.
@@ -183,10 +249,11 @@ impl World {
         unclog(&self.gateway.node, &self.actor(client).node);
     }
 
-    /// Nothing goes wrong any more on any stream.
+    /// Nothing goes wrong any more with any stream or disk.
     pub fn calm(&self) {
         for machine in self.machines() {
             machine.chaos.calm();
+            machine.disk.heal();
         }
         if let Some(middle) = &self.relay {
             middle.relay.calm();
@@ -294,22 +361,39 @@ impl Foundry<'_> {
         let (tracer, coverage) = (self.tracer.clone(), self.coverage.clone());
         let chaos =
             Chaos::new(self.plan.chaos.clone(), self.plan.seed, name, tracer.clone(), coverage.clone());
+        let clock = Clock::new(self.start, skew_ms * 1_000_000);
+        let market = self.market(name, &clock);
         let process = Process::new(process::Setup {
             node: name,
             program,
             seed: self.plan.seed,
-            clock: Clock::new(self.start, skew_ms * 1_000_000),
+            clock: clock.clone(),
             disk: disk.clone(),
+            market: market.clone(),
             chaos: chaos.clone(),
             tracer,
             coverage,
             panics: self.panics.clone(),
+            gave_up: self.gave_up.clone(),
         });
         let running = process.clone();
         let node = self.handle.create_node().name(name.name()).ip(address(name));
         let node = node.init(move || running.clone().run()).build();
-        Machine { name, node, disk, process, chaos }
+        Machine { name, node, disk, clock, market, process, chaos }
     }
+
+    fn market(&self, name: Node, clock: &Clock) -> Market {
+        let (symbols, every_ms) = (&self.plan.gateway.symbols, self.plan.quotes_every_ms);
+        let (tracer, coverage) = (self.tracer.clone(), self.coverage.clone());
+        Market::new(symbols, every_ms, name, clock.clone(), tracer, coverage)
+    }
+}
+
+fn set_latency(Span(least, most): Span, more_ms: u64) {
+    NetSim::current().update_config(|config| {
+        config.send_latency =
+            Duration::from_millis(least + more_ms)..Duration::from_millis(most + 1 + more_ms);
+    });
 }
 
 fn clog(near: &NodeHandle, far: &NodeHandle, to_far: bool, to_near: bool) {

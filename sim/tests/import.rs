@@ -12,7 +12,7 @@ use lockstep::{
         config::FileConfig,
         host::{FileStorage, PrivateFiles, TokioRuntime},
         journal::{JournalOptions, ReplayReport, verify},
-        services::{NoProbe, Services},
+        services::{NoProbe, Services, SyntheticMarkets},
     },
     serve::{Ready, ServeOptions, serve},
 };
@@ -52,6 +52,7 @@ impl Gateway {
         let services = Services {
             storage: Arc::new(FileStorage::new(data)),
             files: Arc::new(PrivateFiles::new(data)),
+            markets: Arc::new(SyntheticMarkets),
             probe: Arc::new(NoProbe),
         };
         let options = ServeOptions {

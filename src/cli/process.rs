@@ -8,7 +8,7 @@ use crate::{
         control,
         host::{FileStorage, PrivateFiles, TokioRuntime},
         runtime::{Rt, TaskKind, timeout},
-        services::Services,
+        services::{Services, SyntheticMarkets},
         tokens::{OPERATOR_TOKEN, TOKENS_LOCK},
     },
     serve::{Ready, ServeError, ServeOptions, serve, serve_venue},
@@ -81,6 +81,7 @@ impl Process {
         let services = Services {
             storage: Arc::new(FileStorage::new(&directory)),
             files: Arc::new(PrivateFiles::new(&directory)),
+            markets: Arc::new(SyntheticMarkets),
             probe: Arc::new(Alarms),
         };
         let (shutdown, stopping) = oneshot::channel();

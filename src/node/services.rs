@@ -1,16 +1,23 @@
-//! What else the process needs from its host: storage for the journal, small files, a probe.
+//! What else the process needs from its host: storage for the journal, small files, a market, a probe.
 
-use crate::domain::{
-    message::{Input, Mark, Outputs},
-    time::UnixNanos,
+use crate::{
+    domain::{
+        config::Config,
+        instrument::InstrumentId,
+        market::Quote,
+        message::{Input, Mark, Outputs},
+        time::UnixNanos,
+    },
+    quotes::{LiveMarket, SyntheticFeed},
 };
-use std::{fmt::Debug, io, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, io, sync::Arc};
 
 /// The host's services.
 #[derive(Clone)]
 pub struct Services {
     pub storage: Arc<dyn Storage>,
     pub files: Arc<dyn Files>,
+    pub markets: Arc<dyn Markets>,
     pub probe: Arc<dyn Probe>,
 }
 
@@ -34,6 +41,23 @@ pub trait Files: Send + Sync + Debug {
 
     /// Replaces the content so that a crash leaves the old or the new; readable by the owner only.
     fn write_private(&self, name: &str, content: &[u8]) -> io::Result<()>;
+}
+
+/// Makes the market of a feed that is neither a recording nor a venue's.
+pub trait Markets: Send + Sync {
+    /// A market of all instruments of the configuration. `last` holds the last quotes that were used before a
+    /// restart: prices go on from there.
+    fn open(&self, seed: u64, config: &Config, last: &BTreeMap<InstrumentId, Quote>) -> Box<dyn LiveMarket>;
+}
+
+/// The synthetic market.
+#[derive(Debug, Default)]
+pub struct SyntheticMarkets;
+
+impl Markets for SyntheticMarkets {
+    fn open(&self, seed: u64, config: &Config, last: &BTreeMap<InstrumentId, Quote>) -> Box<dyn LiveMarket> {
+        Box::new(SyntheticFeed::new(seed, &config.instruments, &config.calendars, last))
+    }
 }
 
 /// Sees what the machine does, for traces and coverage. The live probe counts marks.

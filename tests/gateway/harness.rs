@@ -8,7 +8,7 @@ use lockstep::{
         config::FileConfig,
         host::{FileStorage, PrivateFiles, TokioRuntime},
         runtime::{Rt, TaskKind, timeout},
-        services::{NoProbe, Services},
+        services::{NoProbe, Services, SyntheticMarkets},
         tokens::{Accounts, Role, Scope, TokenStore},
     },
     serve::{ServeOptions, serve},
@@ -62,6 +62,7 @@ impl Server {
         let services = Services {
             storage: Arc::new(FileStorage::new(directory.path())),
             files: Arc::new(PrivateFiles::new(directory.path())),
+            markets: Arc::new(SyntheticMarkets),
             probe: Arc::new(NoProbe),
         };
         let mut options = ServeOptions::from(config.clone());

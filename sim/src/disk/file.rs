@@ -84,6 +84,32 @@ impl DiskFile {
         self.log.push(Operation { after, kind: OperationKind::Barrier(number) });
     }
 
+    /// A sync fails: of what it should have made durable some is lost for ever, although the process still
+    /// sees it, and the rest waits for the next sync.
+    pub(super) fn fail_sync(&mut self, draw: &mut Draw) {
+        let keep = *draw.pick(&[0, 500, 1_000]).expect("not empty");
+        self.log.retain(|operation| match operation.kind {
+            OperationKind::Write(_) => draw.chance(keep),
+            OperationKind::SetLen(_) | OperationKind::Barrier(_) => true,
+        });
+    }
+
+    /// What a power failure left, as a file of its own.
+    pub(super) fn survivor(&self) -> Self {
+        Self { current: self.current.clone(), durable: self.current.clone(), ..Self::default() }
+    }
+
+    /// Flips one bit of a page that holds something: byte and bit.
+    pub(super) fn flip(&mut self, pick: u64) -> Option<(u64, u64)> {
+        let (page, offset) = self.current.written_page(pick)?;
+        let within = (pick / 7) % page.len() as u64;
+        let bit = pick % 8;
+        let byte = page[usize::try_from(within).expect("pages are small")] ^ (1 << bit);
+        let at = offset + within;
+        let flipped = self.current.write(at, &[byte]) && self.durable.write(at, &[byte]);
+        flipped.then_some((at, bit))
+    }
+
     /// The barrier completed: what came before it is durable. A barrier that a later one has
     /// overtaken is gone already.
     pub(super) fn complete(&mut self, number: u64) {

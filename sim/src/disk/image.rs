@@ -61,6 +61,16 @@ impl Image {
         self.len
     }
 
+    /// One of the pages that hold something, and where it begins. `None` if there is none.
+    pub(super) fn written_page(&self, pick: u64) -> Option<(&[u8; PAGE], u64)> {
+        let written: Vec<usize> = (0..self.pages.len()).filter(|page| self.pages[*page].is_some()).collect();
+        let page = *written.get(usize::try_from(pick % written.len().max(1) as u64).ok()?)?;
+        let bytes = self.pages[page].as_ref()?;
+        let offset = (page * PAGE) as u64;
+        // the last page may end beyond the file
+        (offset + PAGE as u64 <= self.len).then_some((bytes, offset))
+    }
+
     /// Grows with zeros or cuts.
     pub(super) fn set_len(&mut self, len: u64) {
         let kept = usize::try_from(len.div_ceil(PAGE as u64)).expect("simulated files fit in memory");

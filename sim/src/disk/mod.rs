@@ -42,7 +42,32 @@ struct State {
     in_flight: BTreeSet<u64>,
     next_barrier: u64,
     sync_ms: (u64, u64),
+    /// What is wrong with it.
+    trouble: Trouble,
     draw: Draw,
+}
+
+/// What is wrong with a disk.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Nothing can grow.
+    is_full: bool,
+    /// So many syncs fail from now on.
+    failing_syncs: u64,
+    /// A sync takes so long.
+    slow_ms: Option<u64>,
+    /// What took effect and was not told yet.
+    told: Vec<&'static str>,
+    /// Whether the process that has the disk now was refused something.
+    has_failed: bool,
+}
+
+impl Trouble {
+    fn tell(&mut self, effect: &'static str) {
+        if !self.told.contains(&effect) {
+            self.told.push(effect);
+        }
+    }
 }
 
 /// A sync that takes its time.
@@ -70,6 +95,53 @@ impl State {
         self.issued.last().map(|barrier| barrier.number)
     }
 
+    /// What is on the disk now that the machine is off, on a disk of its own.
+    fn survivors(&self) -> Self {
+        let databases = self.databases.iter().filter(|(_, file)| file.exists());
+        Self {
+            generation: 0,
+            databases: databases.map(|(name, file)| (name.clone(), file.survivor())).collect(),
+            small: self.small.clone(),
+            open: BTreeSet::new(),
+            blocking: false,
+            issued: Vec::new(),
+            in_flight: BTreeSet::new(),
+            next_barrier: 0,
+            sync_ms: (0, 0),
+            trouble: Trouble::default(),
+            draw: self.draw.clone(),
+        }
+    }
+
+    /// Whether there is room to grow.
+    fn room(&mut self) -> io::Result<()> {
+        if !self.trouble.is_full {
+            return Ok(());
+        }
+        self.trouble.has_failed = true;
+        self.trouble.tell("disk_full");
+        Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on the device"))
+    }
+
+    /// A sync of the file fails.
+    fn fail_sync(&mut self, name: &str) -> io::Error {
+        self.trouble.failing_syncs -= 1;
+        self.trouble.has_failed = true;
+        self.trouble.tell("sync_failed");
+        let Self { databases, draw, .. } = self;
+        if let Some(file) = databases.get_mut(name) {
+            file.fail_sync(draw);
+        }
+        io::Error::other("input/output error")
+    }
+
+    /// How long a sync takes that usually takes so long.
+    fn sync_ms(&mut self, usual: u64) -> u64 {
+        let Some(slow) = self.trouble.slow_ms else { return usual };
+        self.trouble.tell("disk_slow");
+        slow
+    }
+
     /// The file, if the process sees it.
     fn file(&mut self, name: &str) -> io::Result<&mut DiskFile> {
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{name} does not exist"));
@@ -90,6 +162,7 @@ impl Disk {
             in_flight: BTreeSet::new(),
             next_barrier: 0,
             sync_ms,
+            trouble: Trouble::default(),
             draw: Draw::new(seed, &format!("disk {node}")),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -97,7 +170,9 @@ impl Disk {
 
     /// A view for the process that starts now.
     pub fn mount(&self) -> Mount {
-        Mount::new(self.clone(), self.lock().generation)
+        let mut state = self.lock();
+        state.trouble.has_failed = false;
+        Mount::new(self.clone(), state.generation)
     }
 
     /// Runs a closure of the node's process. The barriers it issued complete when the caller says so.
@@ -124,9 +199,81 @@ impl Disk {
         }
     }
 
+    /// Nothing can grow any more, or again.
+    pub fn set_full(&self, is_full: bool) {
+        self.lock().trouble.is_full = is_full;
+    }
+
+    /// So many syncs fail from now on.
+    pub fn fail_syncs(&self, count: u64) {
+        self.lock().trouble.failing_syncs += count;
+    }
+
+    /// Syncs take so long; `None`: as usual.
+    pub fn slow_down(&self, sync_ms: Option<u64>) {
+        self.lock().trouble.slow_ms = sync_ms;
+    }
+
+    /// Nothing is wrong with it any more.
+    pub fn heal(&self) {
+        let trouble = &mut self.lock().trouble;
+        let (told, has_failed) = (std::mem::take(&mut trouble.told), trouble.has_failed);
+        *trouble = Trouble { told, has_failed, ..Trouble::default() };
+    }
+
+    /// What went wrong since the last question.
+    pub fn take_effects(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.lock().trouble.told)
+    }
+
+    /// Whether the process that has it now was refused something.
+    pub fn has_failed(&self) -> bool {
+        self.lock().trouble.has_failed
+    }
+
+    /// A disk with what survived on this one, in which some bit has flipped: one of a page that holds
+    /// something. The place, in words; `None` if there is nothing.
+    pub fn with_flipped_bit(&self, pick: u64) -> Option<(Self, String)> {
+        let mut copy = self.lock().survivors();
+        let names: Vec<String> = copy.databases.keys().cloned().collect();
+        let name = names.get(usize::try_from(pick % names.len().max(1) as u64).ok()?)?;
+        let place = copy.databases.get_mut(name)?.flip(pick / names.len() as u64)?;
+        Some((
+            Self { state: Arc::new(Mutex::new(copy)) },
+            format!("bit {} of byte {} of {name}", place.1, place.0),
+        ))
+    }
+
+    /// A disk with what survived on this one, without one of its databases. Its name; `None` if there is none.
+    pub fn without_file(&self, pick: u64) -> Option<(Self, String)> {
+        let mut copy = self.lock().survivors();
+        let names: Vec<String> = copy.databases.keys().cloned().collect();
+        let name = names.get(usize::try_from(pick % names.len().max(1) as u64).ok()?)?;
+        copy.databases.remove(name);
+        Some((Self { state: Arc::new(Mutex::new(copy)) }, name.clone()))
+    }
+
+    /// A disk with what survived on this one.
+    pub fn copy(&self) -> Self {
+        Self { state: Arc::new(Mutex::new(self.lock().survivors())) }
+    }
+
     /// Whether a commit is on its way to the disk.
     pub fn is_committing(&self) -> bool {
         !self.lock().in_flight.is_empty()
+    }
+
+    /// The process ends, in no order; what it wrote stays. From here on the mounts of before fail.
+    pub fn fence(&self) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.blocking = false;
+        state.open.clear();
+        let done = std::mem::take(&mut state.issued);
+        let in_flight = std::mem::take(&mut state.in_flight);
+        for number in done.iter().map(|barrier| barrier.number).chain(in_flight) {
+            state.databases.values_mut().for_each(|file| file.complete(number));
+        }
     }
 
     /// Power fails. From here on the mounts of before fail.

@@ -48,6 +48,10 @@ impl Storage for Mount {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
         if state.file(name).is_err() {
+            if let Err(full) = state.room() {
+                state.open.remove(name);
+                return Err(full);
+            }
             let file = DiskFile::new(state.after());
             state.databases.insert(name.to_owned(), file);
         }
@@ -69,7 +73,9 @@ impl Files for Mount {
     }
 
     fn write_private(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        self.state()?.small.insert(name.to_owned(), content.to_vec());
+        let mut state = self.state()?;
+        state.room()?;
+        state.small.insert(name.to_owned(), content.to_vec());
         Ok(())
     }
 }
@@ -114,11 +120,20 @@ impl StorageBackend for Handle {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.with(|file, after| file.set_len(len, after))
+        let mut state = self.mount.state()?;
+        let after = state.after();
+        if len > state.file(&self.name)?.current().len() {
+            state.room()?;
+        }
+        state.file(&self.name)?.set_len(len, after);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.mount.state()?;
+        if state.trouble.failing_syncs > 0 {
+            return Err(state.fail_sync(&self.name));
+        }
         let number = state.next_barrier;
         state.next_barrier += 1;
         let blocking = state.blocking;
@@ -126,7 +141,8 @@ impl StorageBackend for Handle {
         state.file(&self.name)?.barrier(number, after);
         if blocking {
             let (least, most) = state.sync_ms;
-            let cost = Duration::from_millis(state.draw.within(least..=most));
+            let usual = state.draw.within(least..=most);
+            let cost = Duration::from_millis(state.sync_ms(usual));
             let (database, generation) = (self.name.clone(), self.mount.generation);
             state.issued.push(Barrier { database, number, generation, cost });
         } else {

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::{
+    history::History,
+    oracle,
     outcome::Outcome,
     plan_file::{self, AnyPlan, PlanFileError},
     shrink::{Budget, Signature},
@@ -162,6 +164,24 @@ fn dt03_a_plan_survives_its_file_and_replays_to_its_hashes_from_the_beginning_an
         assert!(replayed.events > 10 && !replayed.report.trace.is_empty());
         assert_eq!(run(&plan, LIMIT).report.trace_hash(), replayed.report.trace_hash(), "twice the same");
     }
+}
+
+/// The oracles read of a trace what they need, and not all of it.
+#[test]
+fn what_a_machine_says_is_judged_by_what_was_configured() {
+    let trace = run(&plan(&inputs(), 0), LIMIT).report.trace;
+    let judged = |commission: &str| {
+        let mut history = History::from_trace(&trace, 0);
+        for (_, fill) in history.gateway.steps.iter_mut().flat_map(|step| &mut step.events) {
+            if !fill["commission"].is_null() {
+                fill["commission"] = commission.into();
+            }
+        }
+        let found = oracle::judge_machine(&history, true);
+        found.into_iter().map(|violation| violation.rule).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(judged("-0.30"), [].into(), "three a lot, as configured");
+    assert_eq!(judged("-0.31"), ["AC01", "AC11"].into());
 }
 
 #[test]

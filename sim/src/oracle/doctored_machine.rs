@@ -139,6 +139,12 @@ fn money_that_was_converted_is_left_to_the_postings() {
 }
 
 #[test]
+fn session_sees_a_fill_of_a_closed_market() {
+    // 2024-01-06 was a Saturday
+    assert_eq!(rules(true, |steps| steps[2].now_ns = 1_704_542_400_000_000_000), [("session", "OR09")]);
+}
+
+#[test]
 fn stop_sees_risk_that_is_added_after_the_latch() {
     let bought = |steps: &mut Vec<Step>| {
         let (events, ledger) =

@@ -10,12 +10,16 @@ mod ledger;
 mod liveness;
 mod log;
 mod orders;
+mod session;
 mod stop;
 mod venue;
 
 pub use log::{Log, LogEvent};
 
-use crate::{history::History, plan::Plan};
+use crate::{
+    history::History,
+    plan::{PAPER, Plan},
+};
 use serde_json::Value;
 
 /// What a violation means.
@@ -70,12 +74,14 @@ impl Findings {
 /// Everything that is wrong with a world, in the order of the trace.
 pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
     let (log, mut found) = log::check(&history.gateway);
-    for (venue, plan) in history.venues.iter().zip(&plan.venues) {
+    for (venue, venue_plan) in history.venues.iter().zip(&plan.venues) {
         let (truth, wrong) = log::check(venue);
         found.extend(wrong);
         found.extend(venue::check(&truth));
-        found.extend(orders::check(plan, &log, &truth));
+        found.extend(session::check(venue, |_| true));
+        found.extend(orders::check(venue_plan, &log, &truth));
     }
+    found.extend(session::check(&history.gateway, |account| account == PAPER));
     found.extend(ledger::check(plan, history, &log));
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
@@ -91,8 +97,10 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
 pub fn judge_machine(history: &History, from_genesis: bool) -> Vec<Violation> {
     let (log, mut found) = log::check(&history.gateway);
     found.extend(books::check(&log, from_genesis));
+    let paper = books::paper_accounts(&log);
+    found.extend(session::check(&history.gateway, |account| paper.contains(account)));
     if from_genesis {
-        found.extend(stop::check_machine(&log, &books::paper_accounts(&log)));
+        found.extend(stop::check_machine(&log, &paper));
     }
     found.extend(alarms(history));
     found.sort_by_key(|v| (v.severity, v.seq));
@@ -104,7 +112,11 @@ pub fn judge_machine(history: &History, from_genesis: bool) -> Vec<Violation> {
 fn alarms(history: &History) -> Vec<Violation> {
     let mut findings = Findings::new("alarm", Severity::Safety);
     for (seq, node, mark) in &history.alarms {
-        let rule = if mark == "illegal_transition" { "OR01" } else { "LV03" };
+        let rule = match mark.as_str() {
+            "illegal_transition" => "OR01",
+            "journal_unsound" | "damage_unnoticed" => "LV05",
+            _ => "LV03",
+        };
         findings.add(rule, *seq, format!("the {node} noted `{mark}`"));
     }
     findings.found

@@ -23,6 +23,7 @@ use super::{
     journal::Opened,
     lanes::MarketInput,
     runtime::{Rt, run_blocking},
+    services::Markets,
     status::{FeedState, StatusBoard},
     vault::Secret,
 };
@@ -79,13 +80,14 @@ impl Feed {
         rt: &Rt,
         options: FeedOptions,
         config: &Config,
+        markets: &dyn Markets,
         opened: &Opened,
     ) -> Result<Self, FeedError> {
         let machine = &opened.machine;
         match options.spec {
             FeedSpec::Synthetic => {
                 let last = last_quotes(config, machine);
-                Ok(Self::Synthetic(Synthetic::new(options.seed, config, &last)))
+                Ok(Self::Synthetic(Synthetic::new(markets.open(options.seed, config, &last))))
             }
             FeedSpec::Replay(spec) => {
                 let (instruments, speed) = (config.instruments.clone(), options.speed);

@@ -2,13 +2,8 @@
 
 use super::{FeedContext, live::send};
 use crate::{
-    domain::{
-        config::Config,
-        instrument::InstrumentId,
-        market::Quote,
-        time::{SECOND_NS, UnixNanos},
-    },
-    quotes::SyntheticFeed,
+    domain::time::{SECOND_NS, UnixNanos},
+    quotes::LiveMarket,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,20 +13,20 @@ const BEHIND_MAX_NS: i64 = 5 * SECOND_NS;
 
 /// A synthetic market.
 pub(crate) struct Synthetic {
-    feed: SyntheticFeed,
+    market: Box<dyn LiveMarket>,
 }
 
 impl Synthetic {
-    /// Goes on from the last quotes, if there are any.
-    pub fn new(seed: u64, config: &Config, last: &BTreeMap<InstrumentId, Quote>) -> Self {
-        Self { feed: SyntheticFeed::new(seed, &config.instruments, &config.calendars, last) }
+    /// The feed of a market.
+    pub const fn new(market: Box<dyn LiveMarket>) -> Self {
+        Self { market }
     }
 
     /// Quotes until the writer is gone or no market ever opens again.
     pub async fn run(mut self, context: &FeedContext) {
         let mut after = context.clock.read().now.plus(-BEHIND_MAX_NS);
         let mut waiting = BTreeMap::new();
-        while let Some((at, id, quote)) = self.feed.next(after) {
+        while let Some((at, id, quote)) = self.market.next(after) {
             let ahead = until(context.clock.read().now, at);
             // even a sleep of nothing takes a tick of the timer, and those that are due come in a row
             if !ahead.is_zero() {

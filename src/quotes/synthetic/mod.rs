@@ -12,7 +12,7 @@ use crate::domain::{
     market::Quote,
     time::UnixNanos,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use walk::Walk;
 
 pub use bars::SyntheticBars;
@@ -49,6 +49,13 @@ impl SyntheticFeed {
             Some(Lane { walk, next: UnixNanos(i64::MIN) })
         };
         Self { lanes: instruments.iter().enumerate().filter_map(lane).collect() }
+    }
+
+    /// The same, of these instruments alone.
+    #[must_use]
+    pub fn only(mut self, ids: &BTreeSet<InstrumentId>) -> Self {
+        self.lanes.retain(|lane| ids.contains(&lane.walk.id));
+        self
     }
 
     /// The first quote of any instrument strictly later than `after`, which never goes back between

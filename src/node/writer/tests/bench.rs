@@ -23,7 +23,7 @@ use crate::{
         journal::{Epoch, Journal, JournalOptions, Opened, tests::memory::Memory},
         lanes::MarketInput,
         runtime::Rt,
-        services::{NoProbe, Services},
+        services::{NoProbe, Services, SyntheticMarkets},
         vault::Vault,
         writer::{NoVenues, Node, Start, start},
     },
@@ -53,7 +53,8 @@ impl Bench {
     pub async fn start_with(memory: &Memory, options: FeedOptions) -> (Self, Feed) {
         let opened = open(memory);
         let rt: Rt = Arc::new(TokioRuntime::new());
-        let feed = Feed::open(&rt, options, &config(), &opened).await.expect("the feed opens");
+        let feed =
+            Feed::open(&rt, options, &config(), &SyntheticMarkets, &opened).await.expect("the feed opens");
         let clock = feed.clock(&rt, &opened.machine);
         let kind = feed.kind();
         (Self::start_on(rt, memory, opened, clock, kind).await, feed)
@@ -63,7 +64,12 @@ impl Bench {
     pub async fn start_on(rt: Rt, memory: &Memory, opened: Opened, clock: Clock, kind: &'static str) -> Self {
         let files = Arc::new(PrivateFiles::new(Path::new("/nonexistent")));
         let vault = Vault::open(Arc::clone(&rt), files.clone()).expect("it has not been written yet");
-        let services = Services { storage: Arc::new(memory.clone()), files, probe: Arc::new(NoProbe) };
+        let services = Services {
+            storage: Arc::new(memory.clone()),
+            files,
+            markets: Arc::new(SyntheticMarkets),
+            probe: Arc::new(NoProbe),
+        };
         let fresh = opened.machine.config().is_none();
         let instruments = config().instruments.into();
         let start_with = Start {
