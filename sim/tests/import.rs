@@ -1,5 +1,5 @@
-//! A real gateway on real files and sockets, stopped and started again; its journal becomes a plan that replays to
-//! the same hashes without it.
+//! A real gateway on real files and sockets, stopped and started again; its journal becomes a plan that
+//! replays to the same hashes without it.
 
 #[path = "../../tests/support/client.rs"]
 mod client;
@@ -33,8 +33,8 @@ const SNAPSHOT_INTERVAL: u64 = 12;
 /// Beside a paper account one at a venue that nobody answers for, with a credential.
 fn config() -> FileConfig {
     let text = format!(
-        "[[accounts]]\nid = \"paper-1\"\n\n[[accounts]]\nid = \"demo-1\"\nconnector = \"venue\"\nmode = \"demo\"\n\
-         address = \"127.0.0.1:1\"\nlogin = \"somebody\"\ntoken = \"{CREDENTIAL}\"\n"
+        "[[accounts]]\nid = \"paper-1\"\n\n[[accounts]]\nid = \"demo-1\"\nconnector = \"venue\"\n\
+         mode = \"demo\"\naddress = \"127.0.0.1:1\"\nlogin = \"somebody\"\ntoken = \"{CREDENTIAL}\"\n"
     );
     FileConfig::parse("lockstep.toml", &text, &|_| None).expect("a configuration")
 }

@@ -147,7 +147,8 @@ pub struct Effort {
     pub limit: Duration,
 }
 
-/// Finds the smallest part of a plan that fails in the same way and writes it; returns the failure's exit code.
+/// Finds the smallest part of a plan that fails in the same way and writes it; returns the failure's exit
+/// code.
 pub fn shrink_to(
     plan: &InputsPlan,
     target: &str,

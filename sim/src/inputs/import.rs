@@ -10,8 +10,8 @@ use lockstep::{
 };
 use std::sync::Arc;
 
-/// Takes the journal's inputs from its beginning on, or from its oldest usable snapshot where the beginning is
-/// gone. With `before`: from the newest snapshot that lies before the record of that offset.
+/// Takes the journal's inputs from its beginning on, or from its oldest usable snapshot where the beginning
+/// is gone. With `before`: from the newest snapshot that lies before the record of that offset.
 ///
 /// # Errors
 /// What keeps `lockstep replay` from proving it.

@@ -33,8 +33,8 @@ pub struct Replayed {
     pub events: u64,
 }
 
-/// Replays a plan without a flaw, on a thread of its own. After `limit` of real time it is given up as hanging;
-/// its thread cannot be ended and runs on.
+/// Replays a plan without a flaw, on a thread of its own. After `limit` of real time it is given up as
+/// hanging; its thread cannot be ended and runs on.
 pub fn run(plan: &InputsPlan, limit: Duration) -> Replayed {
     let (send, receive) = mpsc::channel();
     let plan = plan.clone();

@@ -1,9 +1,9 @@
 //! Shrinking of inputs: by prefix, then by whole principals, accounts and instruments, then by ever smaller
 //! pieces.
 //!
-//! The hashes of the time say nothing of a part, so a part fails if the same oracle names the same rule, or if
-//! it panics. Other outputs than those of the time can only be seen with everything before them: such a plan
-//! ends with the record that gives them, and is not shrunk further.
+//! The hashes of the time say nothing of a part, so a part fails if the same oracle names the same rule, or
+//! if it panics. Other outputs than those of the time can only be seen with everything before them: such a
+//! plan ends with the record that gives them, and is not shrunk further.
 
 use super::{Digest, End, InputRecord, InputsPlan};
 use crate::{

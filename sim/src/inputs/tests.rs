@@ -325,8 +325,11 @@ fn whole_principals_accounts_and_instruments_go_at_once() {
     let report = run(&plan, LIMIT).report;
     // needs what operator-2 does, all of it, and never half of what operator-1 does
     let of = |plan: &InputsPlan, principal: &str| {
-        let is_of = |record: &&Arc<InputRecord>| matches!(&record.input, Input::Command(command) if command.principal == principal);
-        plan.records.iter().filter(is_of).count()
+        let commands = plan.records.iter().filter_map(|record| match &record.input {
+            Input::Command(command) => Some(&command.principal),
+            _ => None,
+        });
+        commands.filter(|asks| *asks == principal).count()
     };
     let (first, second) = (of(&plan, "operator-1"), of(&plan, "operator-2"));
     let fails =
