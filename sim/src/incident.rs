@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// An order that rested at its venue was still there after a reconnect: where a naive reconnect drops it.
 const RESTED: &str = "order_rested_across_reconnect";
+/// A position that was open when the gateway lost power was open afterwards, and somebody closed it later: where a
+/// warm restart flattens what it finds.
+const KEPT: &str = "position_kept_across_restart";
 /// A venue filled an order while the gateway had no session with it, and the gateway booked the fill.
 const FILLED_AWAY: &str = "fill_while_away_booked";
 /// An order was filled although its cancellation had been asked for: the two crossed.
@@ -46,6 +49,9 @@ pub fn marks(plan: &Plan, history: &History) -> Vec<&'static str> {
                     if account.canceling.contains(order_id) {
                         marks.push(CROSSED);
                     }
+                    if account.is_kept(order, step.seq, &history.gateway.starts) {
+                        marks.push(KEPT);
+                    }
                     account.fills.insert(money(order));
                 }
                 _ => {}
@@ -66,6 +72,8 @@ pub fn marks(plan: &Plan, history: &History) -> Vec<&'static str> {
 #[derive(Default)]
 struct Account<'a> {
     resting: BTreeSet<&'a str>,
+    /// By position: the side that opened it, and where in the trace.
+    opened: BTreeMap<&'a str, (&'a str, usize)>,
     /// Those whose cancellation was asked for.
     canceling: BTreeSet<&'a str>,
     /// Those that rested when the link was lost.
@@ -96,6 +104,15 @@ impl<'a> Account<'a> {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether a fill closes a position that was opened before a start of the process.
+    fn is_kept(&mut self, fill: &'a Value, seq: usize, starts: &[usize]) -> bool {
+        let (Some(position), Some(side)) = (fill["positionId"].as_str(), fill["side"].as_str()) else {
+            return false;
+        };
+        let (opening, opened) = *self.opened.entry(position).or_insert((side, seq));
+        opening != side && starts.iter().any(|start| (opened..seq).contains(start))
     }
 
     fn order_changed(&mut self, order: &'a Value) {

@@ -121,6 +121,12 @@ pub struct RelayPlan {
     pub lose_order: u64,
     /// Of all that the gateway sends.
     pub lose_entry: u64,
+    /// Of all sessions: they end with the venue's first word.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub drop_logon: u64,
+    /// Of all books that hold a position or an open order: one is missing in them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub wrong_snapshot: u64,
 }
 
 /// A wait: of how many of a thousand reads or writes, and how long.
@@ -519,9 +525,19 @@ fn relay(scenario: &Scenario, draw: &mut Draw) -> Option<RelayPlan> {
     let mut or_none = |permille: u64| if off() { 0 } else { permille };
     let (lose_report, repeat_report) = (or_none(relay.lose_report), or_none(relay.repeat_report));
     let (lose_order, lose_entry) = (or_none(relay.lose_order), or_none(relay.lose_entry));
+    let (drop_logon, wrong_snapshot) = (or_none(relay.drop_logon), or_none(relay.wrong_snapshot));
     let late_report = relay.late_report.filter(|_| !off());
     let lose_ack = relay.lose_ack.filter(|_| !off());
-    Some(RelayPlan { lose_report, repeat_report, late_report, lose_ack, lose_order, lose_entry })
+    Some(RelayPlan {
+        lose_report,
+        repeat_report,
+        late_report,
+        lose_ack,
+        lose_order,
+        lose_entry,
+        drop_logon,
+        wrong_snapshot,
+    })
 }
 
 fn steps(workload: &Workload, symbols: &[String], duration_ms: u64, draw: &mut Draw) -> Vec<Step> {

@@ -218,8 +218,16 @@ fn kinds(plan: &Plan) -> Vec<fn(&mut Plan)> {
         add(half_close.is_some(), |p| p.chaos.iter_mut().for_each(|c| c.half_close = None));
         add(reset.is_some(), |p| p.chaos.iter_mut().for_each(|c| c.reset = None));
     }
-    if let Some(RelayPlan { lose_report, repeat_report, late_report, lose_ack, lose_order, lose_entry }) =
-        &plan.relay
+    if let Some(RelayPlan {
+        lose_report,
+        repeat_report,
+        late_report,
+        lose_ack,
+        lose_order,
+        lose_entry,
+        drop_logon,
+        wrong_snapshot,
+    }) = &plan.relay
     {
         let mut add = |there: bool, drop: fn(&mut Plan)| found.extend(there.then_some(drop));
         add(*lose_report > 0, |p| p.relay.iter_mut().for_each(|r| r.lose_report = 0));
@@ -228,6 +236,8 @@ fn kinds(plan: &Plan) -> Vec<fn(&mut Plan)> {
         add(lose_ack.is_some(), |p| p.relay.iter_mut().for_each(|r| r.lose_ack = None));
         add(*lose_order > 0, |p| p.relay.iter_mut().for_each(|r| r.lose_order = 0));
         add(*lose_entry > 0, |p| p.relay.iter_mut().for_each(|r| r.lose_entry = 0));
+        add(*drop_logon > 0, |p| p.relay.iter_mut().for_each(|r| r.drop_logon = 0));
+        add(*wrong_snapshot > 0, |p| p.relay.iter_mut().for_each(|r| r.wrong_snapshot = 0));
     }
     found
 }

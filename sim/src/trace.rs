@@ -152,6 +152,9 @@ impl Tracer {
     }
 }
 
+/// Of trace files: what a record holds. Another version is not compared with.
+pub const VERSION: u64 = 1;
+
 /// A whole trace.
 #[derive(Debug, Default)]
 pub struct Trace {
@@ -230,8 +233,9 @@ impl Trace {
         (0..self.index.len()).filter_map(|seq| self.get(seq))
     }
 
-    /// Writes one JSON object per record.
+    /// Writes a line with the version, then one JSON object per record.
     pub fn write_jsonl(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, r#"{{"traceVersion":{VERSION}}}"#)?;
         for Record { seq, at_ns, node, kind, body } in self.records() {
             let (node, kind) = (node.name(), kind.name());
             writeln!(out, r#"{{"seq":{seq},"atNs":{at_ns},"node":"{node}","kind":"{kind}","body":{body}}}"#)?;
@@ -277,7 +281,7 @@ mod tests {
         trace.write_jsonl(&mut out).expect("memory takes it");
         let text = String::from_utf8(out).expect("UTF-8");
         let line: serde_json::Value =
-            serde_json::from_str(text.lines().nth(7).expect("there")).expect("valid JSON");
+            serde_json::from_str(text.lines().nth(1 + 7).expect("there")).expect("valid JSON");
         assert_eq!(line["body"]["n"], 7);
         assert_eq!(line["node"], "operator");
     }

@@ -150,7 +150,8 @@ fn the_command_line_lists_runs_and_traces() {
     let (code, text) = simulator(&["run", "--scenario", "quiet_day", "--seed", "7", "--trace", path]);
     assert!(code == 0 && text.starts_with("quiet_day seed 7: ok, "), "{text}");
     let lines = std::fs::read_to_string(&trace).expect("it wrote the trace");
-    for line in lines.lines() {
+    assert_eq!(lines.lines().next(), Some(r#"{"traceVersion":1}"#));
+    for line in lines.lines().skip(1) {
         let record: serde_json::Value = serde_json::from_str(line).expect("one object per line");
         assert!(record["seq"].is_u64() && record["body"].is_object(), "{line}");
         assert!(!line.contains("gw_"), "a secret is in the trace: {line}");
@@ -227,6 +228,21 @@ fn usage_errors_are_one_line_and_exit_code_1() {
         assert_eq!(code, 1, "{arguments:?}: {text}");
         assert!(!text.contains("panicked"), "{text}");
         assert!(text.lines().filter(|line| !line.is_empty()).count() <= 6, "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_trace_of_another_version_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("room");
+        path.to_str().expect("plain text").to_owned()
+    };
+    let other = place("other.jsonl", "{\"traceVersion\":2}\n");
+    for (file, expected) in [(&other, "a trace of version 2"), (&place("none.jsonl", "{}\n"), "no trace")] {
+        let (code, text) = simulator(&["diff", file, file]);
+        assert!(code == 1 && text.lines().count() == 1 && text.contains(expected), "{text}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! `diff`: the first record in which two traces differ, and where in it.
 
 use super::CommandError;
-use crate::outcome::Outcome;
+use crate::{outcome::Outcome, trace::VERSION};
 use serde_json::Value;
 use std::{
     fs::File,
@@ -98,25 +98,39 @@ struct Records {
 impl Records {
     fn open(path: &Path) -> Result<Self, CommandError> {
         let file = File::open(path).map_err(CommandError::io(path))?;
-        Ok(Self { path: path.to_owned(), lines: BufReader::new(file).lines(), number: 0 })
+        let mut records = Self { path: path.to_owned(), lines: BufReader::new(file).lines(), number: 0 };
+        let first = records.line()?.unwrap_or_default();
+        match first["traceVersion"].as_u64() {
+            Some(VERSION) => Ok(records),
+            version => Err(CommandError::TraceVersion {
+                path: path.display().to_string(),
+                found: version
+                    .map_or("no trace".to_owned(), |version| format!("a trace of version {version}")),
+                expected: VERSION,
+            }),
+        }
     }
 
-    fn next(&mut self) -> Result<Option<Value>, CommandError> {
+    /// The next line, whatever it holds.
+    fn line(&mut self) -> Result<Option<Value>, CommandError> {
         let Some(line) = self.lines.next() else { return Ok(None) };
         let line = line.map_err(CommandError::io(&self.path))?;
         self.number += 1;
-        let wrong = |message: String| CommandError::Trace {
-            path: self.path.display().to_string(),
-            line: self.number,
-            message,
-        };
-        let record: Value = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_str(&line).map(Some).map_err(|error| self.wrong(error.to_string()))
+    }
+
+    fn next(&mut self) -> Result<Option<Value>, CommandError> {
+        let Some(record) = self.line()? else { return Ok(None) };
         for field in ["seq", "atNs", "node", "kind", "body"] {
             if record.get(field).is_none() {
-                return Err(wrong(format!("a record of this version has a `{field}`")));
+                return Err(self.wrong(format!("a record of this version has a `{field}`")));
             }
         }
         Ok(Some(record))
+    }
+
+    fn wrong(&self, message: String) -> CommandError {
+        CommandError::Trace { path: self.path.display().to_string(), line: self.number, message }
     }
 }
 

@@ -8,6 +8,7 @@ mod explain;
 mod failure;
 mod import;
 mod inputs;
+mod memory;
 mod replay;
 mod run;
 mod shrink;
@@ -53,6 +54,10 @@ pub enum CommandError {
     DataDirectory { path: String, message: String },
     #[error("{path}: line {line}: not a record of a trace: {message}")]
     Trace { path: String, line: usize, message: String },
+    #[error(
+        "{path}: {found}; this program compares traces of version {expected}: write it again with `run --trace`"
+    )]
+    TraceVersion { path: String, found: String, expected: u64 },
     #[error("{path}: {source}")]
     Io { path: String, source: std::io::Error },
     #[error("{binary}: {message}; build it with `cargo build -p lockstep-sim`")]

@@ -3,7 +3,7 @@
 use super::{
     CommandError,
     batch::{self, Batch, Shard},
-    cores, failure, seeds,
+    cores, failure, memory, seeds,
 };
 use crate::{
     crossing::Crossings,
@@ -67,6 +67,8 @@ struct Totals {
     /// By scenario and mark: worlds that reached it, and how often.
     marks: BTreeMap<(String, String), (u64, u64)>,
     crossings: Crossings,
+    /// Memory of the process when a tenth of the worlds was through, in MiB.
+    early_mib: Option<u64>,
 }
 
 impl Sweep {
@@ -74,7 +76,8 @@ impl Sweep {
     pub fn execute(&self, folder: &Path) -> Result<u8, CommandError> {
         let scenarios = scenario::select(folder, &self.scenario)?;
         let worlds = (self.seeds.end - self.seeds.start) * scenarios.len() as u64;
-        let progress = bar(worlds / self.shard.map_or(1, |shard| shard.of as u64));
+        let ours = worlds / self.shard.map_or(1, |shard| shard.of as u64);
+        let progress = bar(ours);
         let started = clock();
         let limit = self.minutes.map(|minutes| Duration::from_secs(60 * minutes));
         let goes_on = || limit.is_none_or(|limit| started.elapsed() < limit);
@@ -88,6 +91,9 @@ impl Sweep {
                 }
             }
             totals.add(&plan.scenario, plan.seed, &world);
+            if totals.lines.len() as u64 == ours / 10 {
+                totals.early_mib = memory::resident_mib();
+            }
             progress.set_message(format!("{} failed", totals.failures));
             progress.inc(1);
         });
@@ -160,14 +166,18 @@ impl Totals {
         let seconds = elapsed.as_secs_f64().max(f64::EPSILON);
         let worlds = self.lines.len() as f64;
         println!(
-            "{} worlds, {} failed, in {seconds:.1} s with {jobs} jobs: {:.1} worlds/s, {:.0} machine inputs/s, \
-             {:.0} times as fast as real",
+            "{} worlds, {} failed, in {seconds:.1} s with {jobs} jobs: {:.1} worlds/s, {:.1} a job, {:.0} machine \
+             inputs/s, {:.0} times as fast as real",
             self.lines.len(),
             self.failures,
             worlds / seconds,
+            worlds / seconds / jobs.max(1) as f64,
             self.inputs as f64 / seconds,
             self.simulated.as_secs_f64() / seconds,
         );
+        if let (Some(early), Some(late)) = (self.early_mib, memory::resident_mib()) {
+            println!("memory: {early} MiB after a tenth of the worlds, {late} MiB after all");
+        }
     }
 
     fn exit_code(&self, scenarios: &[Scenario]) -> u8 {

@@ -80,6 +80,8 @@ enum Fate {
     Lose,
     Repeat,
     Delay(Duration),
+    /// Another takes its place.
+    Replace(Vec<u8>),
     /// It passes, nothing comes back, and then the connection ends.
     CutAfter(Duration),
     CutBefore,
@@ -91,6 +93,8 @@ struct Carrier {
     draw: Draw,
     /// Orders and reports; a connection of quotes is left alone.
     carries_orders: bool,
+    /// Whether the venue has said something.
+    has_answered: bool,
     /// Frames that are late: when they are due.
     late: Vec<(u64, Vec<u8>)>,
     cut_at_ns: u64,
@@ -98,7 +102,14 @@ struct Carrier {
 
 impl Carrier {
     const fn new(relay: Relay, draw: Draw) -> Self {
-        Self { relay, draw, carries_orders: false, late: Vec::new(), cut_at_ns: NEVER_NS }
+        Self {
+            relay,
+            draw,
+            carries_orders: false,
+            has_answered: false,
+            late: Vec::new(),
+            cut_at_ns: NEVER_NS,
+        }
     }
 
     /// Carries until one end closes, or the connection is cut.
@@ -135,6 +146,8 @@ impl Carrier {
                     let Some(line) = line? else { return Ok(()) };
                     match self.report(&line) {
                         Fate::Lose => {}
+                        Fate::CutBefore => return Ok(()),
+                        Fate::Replace(other) => send(&mut to_gateway, &other).await?,
                         Fate::Delay(time) => self.late.push((self.now_ns() + ns(time), line)),
                         Fate::Repeat => {
                             send(&mut to_gateway, &line).await?;
@@ -183,10 +196,18 @@ impl Carrier {
             return Fate::Lose;
         }
         let frame: Value = serde_json::from_slice(line).unwrap_or_default();
+        let RelayPlan { lose_report, repeat_report, late_report, drop_logon, wrong_snapshot, .. } =
+            self.relay.0.plan;
+        if !std::mem::replace(&mut self.has_answered, true) && self.draw.chance(drop_logon) {
+            self.receipt("session_dropped_at_logon", &frame);
+            return Fate::CutBefore;
+        }
+        if frame["type"] == "snapshot" && self.draw.chance(wrong_snapshot) {
+            return self.falsify(frame);
+        }
         if frame["type"] != "report" {
             return Fate::Pass;
         }
-        let RelayPlan { lose_report, repeat_report, late_report, .. } = self.relay.0.plan;
         if self.draw.chance(lose_report) {
             self.receipt("report_lost", &frame);
             return Fate::Lose;
@@ -202,6 +223,26 @@ impl Carrier {
             }
             None => Fate::Pass,
         }
+    }
+
+    /// Books without one of the positions, or one of the open orders, that are in them.
+    fn falsify(&mut self, mut frame: Value) -> Fate {
+        let books = &mut frame["snapshot"];
+        let is_open = |order: &Value| order["status"] == "working";
+        let orders = books["orders"].as_array().and_then(|orders| orders.iter().position(is_open));
+        let position = books["positions"].as_array().is_some_and(|positions| !positions.is_empty());
+        let (list, place) = match (orders, position) {
+            (_, true) if orders.is_none() || self.draw.chance(500) => ("positions", 0),
+            (Some(place), _) => ("orders", place),
+            (None, _) => return Fate::Pass,
+        };
+        if let Some(list) = books[list].as_array_mut() {
+            list.remove(place);
+        }
+        self.receipt("wrong_snapshot", &frame);
+        let mut line = frame.to_string().into_bytes();
+        line.push(b'\n');
+        Fate::Replace(line)
     }
 
     fn is_calm(&self) -> bool {

@@ -30,8 +30,14 @@ fn fill(number: u64, position: u64, side: &str, price: &str, profit: &str) -> (S
 }
 
 fn intent(number: u64) -> (String, Value) {
-    let payload = json!({ "accountId": "paper-1", "intentId": format!("i{number}") });
+    let payload = json!({
+        "accountId": "paper-1", "intentId": format!("i{number}"), "origin": "user", "action": "place",
+    });
     ("event.trade.intent".to_owned(), payload)
+}
+
+fn order() -> Value {
+    json!({ "command": { "origin": "user", "body": { "place": { "account": "paper-1" } } } })
 }
 
 fn stop(phase: &str) -> (String, Value) {
@@ -58,13 +64,13 @@ fn good() -> History {
         step(1, config("3.50"), vec![], vec![own("deposit", "10000", "10000")]),
         step(
             2,
-            json!({}),
+            order(),
             vec![intent(1), fill(1, 1, "buy", "2000", "0")],
             vec![own("commission", "-0.35", "9999.65")],
         ),
         step(
             3,
-            json!({}),
+            order(),
             vec![intent(2), fill(2, 1, "sell", "2001", "10")],
             vec![own("pnl", "10", "10009.65"), own("commission", "-0.35", "10009.3")],
         ),
@@ -145,10 +151,23 @@ fn session_sees_a_fill_of_a_closed_market() {
 }
 
 #[test]
+fn cause_sees_what_nobody_asked_for_where_people_trade() {
+    let restart = |steps: &mut Vec<Step>| steps[1].input = json!({ "gateway": "ready" });
+    assert_eq!(rules(true, restart), [("cause", "LV07")]);
+    assert_eq!(rules(false, restart), [], "what came before may be the cause");
+    let by_a_strategy = |steps: &mut Vec<Step>| {
+        restart(steps);
+        steps[0].input["config"]["strategies"] = json!([{ "name": "sma_cross" }]);
+    };
+    assert_eq!(rules(true, by_a_strategy), []);
+}
+
+#[test]
 fn stop_sees_risk_that_is_added_after_the_latch() {
     let bought = |steps: &mut Vec<Step>| {
         let (events, ledger) =
             (steps[1].events.clone(), posting("paper-1", "commission", "-0.35", "10008.95"));
+        steps[3].input = order();
         steps[3].events.extend(events);
         steps[3].events[2].1["positionId"] = "p2".into();
         steps[3].ledger.push(ledger);
@@ -160,6 +179,7 @@ fn stop_sees_risk_that_is_added_after_the_latch() {
         steps[3].ledger.clear();
         steps[3].events[1].1["accountId"] = "demo-1".into();
         steps[1].events[0].1["accountId"] = "demo-1".into();
+        steps[1].input["command"]["body"]["place"]["account"] = "demo-1".into();
     };
     assert_eq!(rules(true, at_a_venue), [], "the word to a venue takes its time");
 }

@@ -306,6 +306,24 @@ fn rk05_stop_sees_terms_that_add_risk_leave_under_a_stop() {
     let strikes = |side, stop_loss| protected(side, stop_loss).contains(&("stop", "RK05"));
     assert!(strikes("buy", None) && strikes("buy", Some("49000.00")) && strikes("sell", Some("51000.00")));
     assert!(!strikes("buy", Some("51000.00")) && !strikes("sell", Some("49000.00")), "they are tighter");
+
+    // levels that the venue refused protect nothing: what comes after them is not looser
+    let after = |kind: &'static str| {
+        found(move |h| {
+            stop(h);
+            let answer = json!({ "kind": kind, "position": "p1", "reason": "STOPS_INVALID" });
+            let report = json!({ "seq": 0, "prev": 0, "report": answer });
+            let link = json!({ "link": { "account": "link-1", "event": { "report": report } } });
+            h.gateway.steps.push(step(8, link, vec![]));
+            for (began, stop_loss) in [(70, "50000.00"), (90, "49000.00")] {
+                let stop_loss = json!({ "price": stop_loss });
+                let frame = json!({ "type": "modify", "position": "p1", "seq": 3, "stopLoss": stop_loss });
+                h.sent.push(SentLine { frame, ..submit(began, "e.o3") });
+            }
+        })
+    };
+    assert!(after("modified").contains(&("stop", "RK05")));
+    assert!(!after("modify_rejected").contains(&("stop", "RK05")));
 }
 
 #[test]

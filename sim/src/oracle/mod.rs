@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod books;
+mod cause;
 mod client;
 mod ledger;
 mod liveness;
@@ -86,7 +87,10 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
     found.extend(liveness::check(plan, history));
-    found.extend(alarms(history));
+    found.extend(cause::check(history));
+    // whoever is shown wrong books must say so
+    let is_lied_to = plan.relay.is_some_and(|relay| relay.wrong_snapshot > 0);
+    found.extend(alarms(history, |mark| is_lied_to && mark == "link_fault"));
     found.sort_by_key(|v| (v.severity, v.seq));
     found
 }
@@ -101,17 +105,29 @@ pub fn judge_machine(history: &History, from_genesis: bool) -> Vec<Violation> {
     found.extend(session::check(&history.gateway, |account| paper.contains(account)));
     if from_genesis {
         found.extend(stop::check_machine(&log, &paper));
+        if is_traded_by_hand(&log) {
+            found.extend(cause::check(history));
+        }
     }
-    found.extend(alarms(history));
+    found.extend(alarms(history, |_| false));
     found.sort_by_key(|v| (v.severity, v.seq));
     found
 }
 
+/// Whether no strategy or agent ever had a say: what those want is nobody's command.
+fn is_traded_by_hand(log: &Log<'_>) -> bool {
+    let has_others = |input: &Value| {
+        let strategies = input["config"]["strategies"].as_array().is_some_and(|list| !list.is_empty());
+        strategies || input["command"]["origin"].as_str().is_some_and(|origin| origin != "user")
+    };
+    !log.steps.iter().any(|step| has_others(&step.input))
+}
+
 /// `alarm`: no machine noted what must not be: an order that went a way that there is not (OR01), a report
 /// that no order belongs to, books that contradict each other (LV03).
-fn alarms(history: &History) -> Vec<Violation> {
+fn alarms(history: &History, is_told: impl Fn(&str) -> bool) -> Vec<Violation> {
     let mut findings = Findings::new("alarm", Severity::Safety);
-    for (seq, node, mark) in &history.alarms {
+    for (seq, node, mark) in history.alarms.iter().filter(|(.., mark)| !is_told(mark)) {
         let rule = match mark.as_str() {
             "illegal_transition" => "OR01",
             "journal_unsound" | "damage_unnoticed" => "LV05",

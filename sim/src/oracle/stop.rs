@@ -2,7 +2,7 @@
 
 use super::{Findings, Log, LogEvent, Severity, Violation, arithmetic::units};
 use crate::{
-    history::{Answer, History},
+    history::{Answer, History, Step},
     plan::{PAPER, Plan},
 };
 use serde_json::Value;
@@ -219,7 +219,15 @@ fn sent_under_stops(plan: &Plan, history: &History, log: &Log<'_>, findings: &mu
         .collect();
     let mut streams: BTreeMap<u64, (&str, &str)> = BTreeMap::new();
     let (sides, mut sent) = (sides(history), BTreeMap::<(&str, String), Sent>::new());
+    let refusals = refused_terms(history);
+    let mut refusals = refusals.iter().peekable();
     for line in &history.sent {
+        while let Some((_, account, name)) = refusals.next_if(|(seq, ..)| *seq < line.began) {
+            let concerned = sent.iter_mut().find(|((of, known), _)| of == account && is_same(known, name));
+            if let Some((_, known)) = concerned {
+                known.terms.pop(); // at most one change is on its way
+            }
+        }
         let frame = &line.frame;
         match (frame["type"].as_str(), streams.get(&line.stream)) {
             (Some("logon"), _) => {
@@ -270,6 +278,24 @@ fn sent_under_stops(plan: &Plan, history: &History, log: &Log<'_>, findings: &mu
             _ => {}
         }
     }
+}
+
+/// Terms that a venue refused: they were never in force. The place in the trace, the account, and the venue's
+/// name of the order or position.
+fn refused_terms(history: &History) -> Vec<(usize, String, String)> {
+    let refusal = |step: &Step| {
+        let link = &step.input["link"];
+        let report = &link["event"]["report"]["report"];
+        let name = [&report["position"], &report["order"]].into_iter().find_map(Value::as_str)?;
+        let is_one = report["kind"] == "modify_rejected";
+        is_one.then(|| (step.seq, text(link, "account"), name.to_owned()))
+    };
+    history.gateway.steps.iter().filter_map(refusal).collect()
+}
+
+/// Whether what was sent bears the name, with or without the epoch in front.
+fn is_same(sent: &str, name: &str) -> bool {
+    sent == name || sent.rsplit_once('.').is_some_and(|(_, short)| short == name)
 }
 
 fn known_stops(history: &History, log: &Log<'_>) -> Vec<Known> {
