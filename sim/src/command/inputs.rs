@@ -123,7 +123,7 @@ fn told(input: &Value) -> Option<String> {
         "command" => {
             let (method, params) = content["body"].as_object()?.iter().next()?;
             let settings = if params["settings"].is_object() { &params["settings"] } else { params };
-            format!("{} asks {method} {}", text(&content["principal"]), words(settings))
+            format!("{} asks {method} {}", text(&content["principal"]), wishes(settings))
         }
         "link" => {
             let event = &content["event"];
@@ -139,6 +139,14 @@ fn told(input: &Value) -> Option<String> {
         }
         other => format!("{other} {}", short(&words(content), 80)),
     })
+}
+
+/// What a command wants, without what it leaves as it is.
+fn wishes(params: &Value) -> String {
+    let Some(object) = params.as_object() else { return text(params) };
+    let says = |value: &Value| !matches!(value, Value::Null | Value::Bool(false)) && value != "keep";
+    let said = object.iter().filter(|(_, value)| says(value));
+    said.map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(" ")
 }
 
 /// What a search may take.
