@@ -210,13 +210,14 @@ async fn live(
     keep(&|r| {
         (r.tracer, r.clock, r.world) = (Some(tracer.clone()), Some(clock.clone()), Some(world.clone()));
     });
-    drop(madsim::task::spawn(world.clone().supervise()));
+    let supervisor = madsim::task::spawn(world.clone().supervise());
     let unfinished = tokio::select! {
         biased;
         _ = fatal.recv() => Some("a vital task panicked".to_owned()),
         unfinished = script(plan, world.clone(), clock.clone()) => unfinished,
     };
     keep(&|r| r.unfinished = unfinished.clone());
+    supervisor.abort(); // it holds the world, which would stay in memory
     world.end().await;
 }
 

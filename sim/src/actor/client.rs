@@ -339,6 +339,9 @@ impl Client {
             Some(cursor) if self.cursor.as_ref().is_none_or(|c| cursor.offset > c.offset) => {
                 self.cursor = Some(cursor.clone());
                 self.known.hear(&told.name, &told.payload);
+                if told.name == "event.account.status" && told.payload["status"] == "error" {
+                    self.connect_account(&told.payload["accountId"]);
+                }
             }
             Some(_) => {}
         }
@@ -389,6 +392,16 @@ impl Client {
             }
             _ => false,
         }
+    }
+
+    /// An account whose venue contradicted itself is connected again, which only an operator can do.
+    fn connect_account(&mut self, account: &Value) {
+        if self.setup.node != Node::Operator {
+            return;
+        }
+        self.setup.coverage.mark("account_connected_again");
+        let key = format!("{}-connect-{}", self.setup.node.name(), self.journal().requests.len());
+        self.ask(read("accounts.connect", json!({ "accountId": account, "idempotencyKey": key })), false);
     }
 
     /// Asks how the accounts at venues are.

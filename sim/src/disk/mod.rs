@@ -403,6 +403,71 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_refuses_growth_and_says_so_once_it_met_somebody() {
+        let disk = Disk::new(1, "gateway", (1, 1));
+        let db = open(&disk);
+        insert(&db, 0);
+        disk.set_full(true);
+        assert!(disk.take_effects().is_empty() && !disk.has_failed(), "nobody has asked for room");
+        assert!(disk.mount().open("b.redb").is_err());
+        assert_eq!(disk.take_effects(), ["disk_full"]);
+        assert!(disk.has_failed());
+        disk.heal();
+        assert!(disk.mount().open("b.redb").is_ok());
+    }
+
+    #[test]
+    fn a_sync_that_fails_may_lose_what_the_process_still_sees() {
+        let mut lost = 0;
+        for seed in 0..50 {
+            let disk = Disk::new(seed, "gateway", (1, 1));
+            let backend = disk.mount().open("a").expect("free");
+            backend.set_len(SECTOR_BYTES).expect("room");
+            backend.sync_data().expect("synced");
+            backend.write(0, &[7; SECTOR_BYTES as usize]).expect("in range");
+            disk.fail_syncs(1);
+            assert!(backend.sync_data().is_err());
+            assert_eq!(disk.take_effects(), ["sync_failed"]);
+            let seen = |backend: &dyn redb::StorageBackend| {
+                let mut out = [0; SECTOR_BYTES as usize];
+                backend.read(0, &mut out).expect("in range");
+                out[0]
+            };
+            assert_eq!(seen(&*backend), 7, "the process sees what it wrote");
+            backend.sync_data().expect("the next sync works");
+            disk.crash();
+            lost += u32::from(seen(&*disk.mount().open("a").expect("there")) != 7);
+        }
+        assert!((1..50).contains(&lost), "some of it is lost for ever: {lost} of 50");
+    }
+
+    #[test]
+    fn a_copy_with_a_flipped_bit_differs_in_that_bit_alone() {
+        let disk = Disk::new(1, "gateway", (1, 1));
+        let db = open(&disk);
+        insert(&db, 0);
+        drop(db);
+        disk.crash();
+        for pick in (0..10_000_000_000).step_by(99_999_989) {
+            let (flipped, place) = disk.with_flipped_bit(pick).expect("there is something to flip");
+            let bytes = |disk: &Disk| {
+                let backend = disk.mount().open("journal.redb").expect("free");
+                let mut out = vec![0; usize::try_from(backend.len().expect("a length")).expect("small")];
+                backend.read(0, &mut out).expect("in range");
+                out
+            };
+            let (sound, damaged) = (bytes(&disk), bytes(&flipped));
+            let differing = sound.iter().zip(&damaged).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
+            assert_eq!(differing, 1, "{place}");
+        }
+        let (without, name) = disk.without_file(3).expect("there is a file");
+        assert_eq!(name, "journal.redb");
+        assert!(without.mount().list().expect("readable").is_empty());
+    }
+
+    const SECTOR_BYTES: u64 = 512;
+
+    #[test]
     fn a_fenced_mount_fails_and_a_database_opens_once() {
         let disk = Disk::new(1, "gateway", (1, 1));
         let mount = disk.mount();
