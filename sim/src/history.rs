@@ -58,7 +58,7 @@ pub struct Step {
     /// Postings.
     pub ledger: Vec<Value>,
     pub replies: Vec<Value>,
-    /// The input's JSON, if it is a command or a word of a venue.
+    /// The input's JSON, if it is a command, a configuration or a word of a venue.
     pub input: Value,
 }
 
@@ -211,7 +211,7 @@ fn json(body: &str) -> Value {
 
 /// The inputs whose content an oracle reads. All others, most of them quotes, stay `null`: to read them costs
 /// more than anything else that is done with a trace.
-const READ: [&str; 2] = [r#"{"command""#, r#"{"link""#];
+const READ: [&str; 3] = [r#"{"command""#, r#"{"config""#, r#"{"link""#];
 
 fn read_input(record: Record<'_>) -> Step {
     #[derive(Deserialize)]

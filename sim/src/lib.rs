@@ -9,6 +9,7 @@
 compile_error!("unset RUSTFLAGS: they replace `--cfg madsim` of .cargo/config.toml");
 
 pub mod command;
+pub mod inputs;
 pub mod outcome;
 pub mod plan;
 pub mod plan_file;

@@ -39,6 +39,8 @@ enum Command {
     Explain(command::Explain),
     /// Draws a world as a page for a browser: its nodes, messages, faults and violations over time
     Report(command::Report),
+    /// Makes a plan of what a live gateway was told, from its data directory
+    Import(command::Import),
     /// Names the first record in which two traces differ, and the field
     Diff(command::Diff),
     /// Runs every plan that once failed
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Shrink(shrink) => shrink.execute(&folder),
         Command::Explain(explain) => explain.execute(&folder),
         Command::Report(report) => report.execute(&folder),
+        Command::Import(import) => import.execute(),
         Command::Diff(diff) => diff.execute(),
         Command::Corpus(corpus) => corpus.execute(&folder),
         Command::Check(check) => check.execute(&folder),

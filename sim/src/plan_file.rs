@@ -1,8 +1,11 @@
 //! Plan files: a plan as JSON, which replays without the code that drew it.
 
-use crate::plan::{FaultKind, MarketEvent, Plan};
+use crate::{
+    inputs::InputsPlan,
+    plan::{FaultKind, MarketEvent, Plan},
+};
 use lockstep::domain::{instrument::built_in, time::UnixNanos};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{
     fs,
@@ -31,26 +34,45 @@ pub enum PlanFileError {
     Impossible { path: String, field: String, why: String },
 }
 
+/// A plan of any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnyPlan {
+    World(Box<Plan>),
+    Inputs(InputsPlan),
+}
+
+/// What a plan is of; the default need not be said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    #[default]
+    World,
+    Inputs,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File<P> {
     version: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    kind: Kind,
     plan: P,
 }
 
-/// Reads a plan and checks that there can be such a world.
-pub fn read(path: &Path) -> Result<Plan, PlanFileError> {
+fn is_default(kind: &Kind) -> bool {
+    *kind == Kind::default()
+}
+
+/// Reads a plan and checks that it is possible.
+pub fn read(path: &Path) -> Result<AnyPlan, PlanFileError> {
     let name = || path.display().to_string();
     let text = fs::read_to_string(path).map_err(|source| PlanFileError::Io { path: name(), source })?;
     parse(&text, &name())
 }
 
-fn parse(text: &str, path: &str) -> Result<Plan, PlanFileError> {
-    let malformed = |error: serde_json::Error| PlanFileError::Malformed {
-        path: path.to_owned(),
-        message: error.to_string(),
-    };
-    let value: Value = serde_json::from_str(text).map_err(malformed)?;
+fn parse(text: &str, path: &str) -> Result<AnyPlan, PlanFileError> {
+    let malformed = |message: String| PlanFileError::Malformed { path: path.to_owned(), message };
+    let value: Value = serde_json::from_str(text).map_err(|error| malformed(error.to_string()))?;
     match value.get("version") {
         Some(version) if version.as_u64() == Some(VERSION) => {}
         other => {
@@ -58,20 +80,69 @@ fn parse(text: &str, path: &str) -> Result<Plan, PlanFileError> {
             return Err(PlanFileError::Version { path: path.to_owned(), found });
         }
     }
-    // once more from the text: errors then name line and column
-    let file: File<Plan> = serde_json::from_str(text).map_err(malformed)?;
-    check(&file.plan).map_err(|(field, why)| PlanFileError::Impossible {
-        path: path.to_owned(),
-        field,
-        why,
-    })?;
+    let (plan, flaw) = if value["kind"] == "inputs" {
+        let plan = typed::<InputsPlan>(text).map_err(malformed)?;
+        let flaw = unknown_field(&plan, &value["plan"]).or_else(|| plan.flaw());
+        (AnyPlan::Inputs(plan), flaw)
+    } else {
+        let plan = typed::<Plan>(text).map_err(malformed)?;
+        let flaw = check(&plan).err();
+        (AnyPlan::World(Box::new(plan)), flaw)
+    };
+    match flaw {
+        None => Ok(plan),
+        Some((field, why)) => Err(PlanFileError::Impossible { path: path.to_owned(), field, why }),
+    }
+}
+
+/// Once more from the text: errors then name field, line and column.
+fn typed<P: DeserializeOwned>(text: &str) -> Result<P, String> {
+    let file: File<P> = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+        .map_err(|error| format!("`{}`: {}", error.path(), error.inner()))?;
     Ok(file.plan)
 }
 
-/// Writes a plan.
+/// An input that says more than is understood would be another one.
+fn unknown_field(plan: &InputsPlan, stated: &Value) -> Option<(String, String)> {
+    let wrong = |(place, record): &(usize, &std::sync::Arc<crate::inputs::InputRecord>)| {
+        let understood = serde_json::to_value(&record.input).expect("an input is data");
+        understood != stated["records"][place]["input"]
+    };
+    let (place, _) = plan.records.iter().enumerate().find(wrong)?;
+    let why = "it holds a field that this version does not know".to_owned();
+    Some((format!("plan.records[{place}].input"), why))
+}
+
+/// Writes a plan of inputs, a record in each line. What accounts did is nobody else's business: the file is
+/// its owner's alone.
+pub fn write_inputs(plan: &InputsPlan, path: &Path) -> Result<(), PlanFileError> {
+    let failed = |source| PlanFileError::Io { path: path.display().to_string(), source };
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = io::BufWriter::new(options.open(path).map_err(failed)?);
+    let head = InputsPlan { records: Vec::new(), ..plan.clone() };
+    let text = serde_json::to_string(&File { version: VERSION, kind: Kind::Inputs, plan: head });
+    let text = text.expect("a plan is data");
+    let (before, after) = text.split_once(r#""records":[]"#).expect("a plan has records");
+    let mut write = || {
+        write!(file, r#"{before}"records":["#)?;
+        for (place, record) in plan.records.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(file, "{comma}\n{}", serde_json::to_string(record).expect("a record is data"))?;
+        }
+        writeln!(file, "\n]{after}")?;
+        file.flush()
+    };
+    write().map_err(failed)
+}
+
+/// Writes the plan of a world.
 pub fn write(plan: &Plan, path: &Path) -> Result<(), PlanFileError> {
     let failed = |source| PlanFileError::Io { path: path.display().to_string(), source };
-    let text = serde_json::to_string_pretty(&File { version: VERSION, plan }).expect("a plan is data");
+    let text = serde_json::to_string_pretty(&File { version: VERSION, kind: Kind::World, plan });
+    let text = text.expect("a plan is data");
     let mut file = fs::File::create(path).map_err(failed)?;
     writeln!(file, "{text}").map_err(failed)
 }
@@ -148,13 +219,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("plan.json");
         write(&some(), &path).expect("written");
-        assert_eq!(read(&path).expect("read"), some());
+        assert_eq!(read(&path).expect("read"), AnyPlan::World(Box::new(some())));
     }
 
     #[test]
     fn what_is_no_plan_is_refused_by_name_and_place() {
         let text = |change: &dyn Fn(&mut Value)| {
-            let mut value = serde_json::to_value(File { version: VERSION, plan: some() }).expect("data");
+            let mut value = serde_json::to_value(File { version: VERSION, kind: Kind::World, plan: some() })
+                .expect("data");
             change(&mut value);
             value.to_string()
         };

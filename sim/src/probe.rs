@@ -7,7 +7,7 @@ use crate::{
 use lockstep::{
     domain::{
         ledger::LedgerEntry,
-        message::{Event, Input, Mark, Outputs, Reply},
+        message::{Event, Input, Mark, Outputs, Reply, VenueRequest},
         time::UnixNanos,
     },
     node::services::Probe,
@@ -75,28 +75,21 @@ impl SimProbe {
 impl Probe for SimProbe {
     fn step(&self, offset: u64, now: UnixNanos, input: &Input, outputs: &Outputs) {
         self.coverage.0.lock().unwrap_or_else(PoisonError::into_inner).inputs += 1;
-        let body = format!(r#"{{"offset":{offset},"nowNs":{},"input":{}}}"#, now.0, text(input));
-        self.tracer.record(self.node, Kind::Input, &body);
+        self.tracer.record(self.node, Kind::Input, &input_body(offset, now, input));
         if outputs.is_quiet() {
             return;
         }
-        let body = OutputBody {
-            offset,
-            events: outputs.events.iter().map(|event| (event.name(), event)).collect(),
-            ledger: &outputs.ledger,
-            replies: &outputs.replies,
-        };
-        self.tracer.record(self.node, Kind::Output, &text(&body));
+        // what goes to venues is traced where it is written to them
+        self.tracer.record(self.node, Kind::Output, &output_body(offset, outputs, &[]));
     }
 
     fn mark(&self, mark: Mark) {
-        let name = text(&mark);
-        let name = name.trim_matches('"');
+        let name = mark_name(mark);
         if ALARMS.contains(&mark) {
-            self.tracer.record(self.node, Kind::Alarm, &format!(r#"{{"mark":"{name}"}}"#));
+            self.tracer.record(self.node, Kind::Alarm, &alarm_body(mark));
         }
         match self.node {
-            Node::Gateway => self.coverage.mark(name),
+            Node::Gateway => self.coverage.mark(&name),
             _ => self.coverage.mark(&format!("venue_{name}")),
         }
     }
@@ -112,6 +105,28 @@ impl Probe for SimProbe {
     }
 }
 
+/// The body of a record of kind input.
+pub fn input_body(offset: u64, now: UnixNanos, input: &Input) -> String {
+    format!(r#"{{"offset":{offset},"nowNs":{},"input":{}}}"#, now.0, text(input))
+}
+
+/// The body of a record of kind output.
+pub fn output_body(offset: u64, outputs: &Outputs, venue: &[VenueRequest]) -> String {
+    let Outputs { events, ledger, replies, .. } = outputs;
+    let events = events.iter().map(|event| (event.name(), event)).collect();
+    text(&OutputBody { offset, events, ledger, replies, venue })
+}
+
+/// The body of a record of kind alarm.
+pub fn alarm_body(mark: Mark) -> String {
+    format!(r#"{{"mark":"{}"}}"#, mark_name(mark))
+}
+
+/// A mark's name in coverage.
+pub fn mark_name(mark: Mark) -> String {
+    text(&mark).trim_matches('"').to_owned()
+}
+
 /// What the machine said in one step.
 #[derive(Serialize)]
 struct OutputBody<'a> {
@@ -119,6 +134,8 @@ struct OutputBody<'a> {
     events: Vec<(&'static str, &'a Event)>,
     ledger: &'a [LedgerEntry],
     replies: &'a [Reply],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    venue: &'a [VenueRequest],
 }
 
 fn text<T: Serialize + ?Sized>(value: &T) -> String {

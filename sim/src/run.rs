@@ -52,7 +52,7 @@ impl Report {
         self.trace.hash().to_hex().to_string()
     }
 
-    fn hang(note: String) -> Self {
+    pub(crate) fn hang(note: String) -> Self {
         Self {
             outcome: Outcome::Hang,
             trace: Trace::default(),
@@ -178,14 +178,13 @@ fn judge(plan: &Plan, mut trace: Trace, history: &History, ending: Ending) -> Re
         violations.retain(|v| v.severity == Severity::Safety);
     }
     for violation in &violations {
-        let Violation { oracle, rule, message, .. } = violation;
-        let body = serde_json::json!({ "oracle": oracle, "rule": rule, "message": message });
         let at_ns = u64::try_from(simulated.as_nanos()).expect("worlds are short");
-        trace.push(at_ns, Node::World, Kind::Verdict, &body.to_string());
+        trace.push(at_ns, Node::World, Kind::Verdict, &violation.body());
     }
     let outcome = match violations.iter().map(|v| v.severity).min() {
         Some(Severity::Safety) => Outcome::Safety,
         Some(Severity::Liveness) => Outcome::Liveness,
+        Some(Severity::Difference) => Outcome::Nondeterminism,
         None if hung => Outcome::Hang,
         None if !notes.is_empty() => Outcome::Panic,
         None => Outcome::Ok,

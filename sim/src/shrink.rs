@@ -45,9 +45,9 @@ pub struct Budget<'a> {
 
 /// What a search has found.
 #[derive(Debug)]
-pub struct Shrunk {
-    pub plan: Plan,
-    /// Worlds that were run.
+pub struct Shrunk<P = Plan> {
+    pub plan: P,
+    /// Plans that were run.
     pub runs: usize,
 }
 
@@ -78,19 +78,25 @@ pub fn shrink(plan: &Plan, fails: Fails<'_>, budget: &Budget<'_>) -> Shrunk {
     search.one_by_one(|plan| &mut plan.operator);
     search.one_by_one(|plan| &mut plan.viewer);
     search.shorten();
-    Shrunk { plan: search.best, runs: search.runs }
+    search.end()
 }
 
-struct Search<'a> {
-    best: Plan,
-    fails: Fails<'a>,
-    budget: &'a Budget<'a>,
-    runs: usize,
+/// A search under way, for worlds or for what else can be left out of.
+pub(crate) struct Search<'a, P = Plan> {
+    pub best: P,
+    pub fails: &'a (dyn Fn(&P) -> bool + Sync),
+    pub budget: &'a Budget<'a>,
+    pub runs: usize,
 }
 
-impl Search<'_> {
+impl<P: Clone + Send + Sync> Search<'_, P> {
+    /// What was found.
+    pub fn end(self) -> Shrunk<P> {
+        Shrunk { plan: self.best, runs: self.runs }
+    }
+
     /// Runs the candidates, several at a time, and takes the first of them that fails as wanted.
-    fn take_first(&mut self, candidates: &[Plan]) -> Option<usize> {
+    pub fn take_first(&mut self, candidates: &[P]) -> Option<usize> {
         for (wave, plans) in candidates.chunks(self.budget.jobs.max(1)).enumerate() {
             if !(self.budget.goes_on)() {
                 return None;
@@ -110,7 +116,7 @@ impl Search<'_> {
     }
 
     /// Leaves out ever smaller pieces of a list.
-    fn thin<T: Clone>(&mut self, list: impl Fn(&mut Plan) -> &mut Vec<T>) {
+    pub fn thin<T: Clone>(&mut self, list: impl Fn(&mut P) -> &mut Vec<T>) {
         let mut piece = list(&mut self.best).len();
         while piece > 0 {
             let mut from = 0;
@@ -119,23 +125,29 @@ impl Search<'_> {
                 if from >= length {
                     break;
                 }
-                let without = |start: usize| {
-                    let mut candidate = self.best.clone();
-                    list(&mut candidate).drain(start..(start + piece).min(length));
-                    candidate
-                };
                 let starts: Vec<usize> = (from..length).step_by(piece).collect();
-                let candidates: Vec<Plan> = starts.iter().map(|start| without(*start)).collect();
-                match self.take_first(&candidates) {
+                // a long list has many candidates, each a list of its own: as many as run at a time exist
+                let taken = starts.chunks(self.budget.jobs.max(1)).find_map(|starts| {
+                    let without = |start: &usize| {
+                        let mut candidate = self.best.clone();
+                        list(&mut candidate).drain(*start..(start + piece).min(length));
+                        candidate
+                    };
+                    let candidates: Vec<P> = starts.iter().map(without).collect();
+                    self.take_first(&candidates).map(|place| starts[place])
+                });
+                match taken {
                     // what was left out before it could not be
-                    Some(place) => from = starts[place],
+                    Some(start) => from = start,
                     None => break,
                 }
             }
             piece /= 2;
         }
     }
+}
 
+impl Search<'_> {
     /// Leaves out one at a time, under other schedules, too.
     fn one_by_one<T: Clone>(&mut self, list: impl Fn(&mut Plan) -> &mut Vec<T>) {
         let mut at = 0;

@@ -1,7 +1,9 @@
 //! Whole worlds, a few seeds of each scenario: they end well, and equal seeds give equal bytes.
 //! `cargo sim sweep` and `cargo sim check` do the same with many.
+#![allow(clippy::disallowed_methods, reason = "tests are hosts: they have clocks, threads and tasks")]
 
 mod dt04;
+mod import;
 
 use lockstep_sim::{
     outcome::Outcome,

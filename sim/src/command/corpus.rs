@@ -1,7 +1,15 @@
 //! `corpus`: plans that once failed, each of which must end well.
 
-use super::{CommandError, WORLD_LIMIT, failure};
-use crate::{outcome::Outcome, plan_file, run::run};
+use super::{
+    CommandError, WORLD_LIMIT, failure,
+    inputs::{again, limit},
+};
+use crate::{
+    inputs,
+    outcome::Outcome,
+    plan_file::{self, AnyPlan},
+    run::run,
+};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `corpus`.
@@ -19,10 +27,12 @@ impl Corpus {
         let mut gravest = Outcome::Ok;
         let paths = plans(&folder)?;
         for path in &paths {
-            let plan = plan_file::read(path)?;
-            let report = run(&plan, WORLD_LIMIT);
+            let (title, report) = match plan_file::read(path)? {
+                AnyPlan::World(plan) => (failure::title(&plan), run(&plan, WORLD_LIMIT)),
+                AnyPlan::Inputs(plan) => (plan.title(), inputs::run(&plan, limit(&plan)).report),
+            };
             if report.outcome != Outcome::Ok {
-                print!("{}", failure::told(&plan, &report, &format!("cargo sim replay {}", path.display())));
+                print!("{}", failure::of(&title, &report, &again(path)));
             }
             gravest = gravest.min(report.outcome);
         }

@@ -1,8 +1,8 @@
 //! `explain`: a world on one screen.
 
 use super::{
-    CommandError, WORLD_LIMIT,
-    target::plan_of,
+    CommandError, WORLD_LIMIT, inputs,
+    target::{inputs_of, plan_of},
     words::{event, short, text, words},
 };
 use crate::{
@@ -31,6 +31,9 @@ pub struct Explain {
 impl Explain {
     /// The exit code.
     pub fn execute(&self, folder: &Path) -> Result<u8, CommandError> {
+        if let Some(plan) = inputs_of(&self.target)? {
+            return Ok(inputs::explain(&plan, self.lines));
+        }
         let plan = plan_of(folder, &self.target)?;
         let report = run(&plan, WORLD_LIMIT);
         print!("{}", explain(&plan, &report, self.lines));
@@ -40,22 +43,28 @@ impl Explain {
 
 fn explain(plan: &Plan, report: &Report, most: usize) -> String {
     let Plan { scenario, seed, start, duration_ms, .. } = plan;
-    let mut text = format!(
-        "{scenario} seed {seed}: {}, {} steps and faults within {duration_ms} ms from {start}\n",
+    let mut methods = BTreeMap::new();
+    let timeline = timeline(report, most, |record| line(record, &mut methods));
+    format!(
+        "{scenario} seed {seed}: {}, {} steps and faults within {duration_ms} ms from {start}\n{timeline}",
         report.outcome,
         size(plan)
-    );
+    )
+}
+
+/// What is wrong, and what led there, as `line` puts each record that means something.
+pub fn timeline(report: &Report, most: usize, mut line: impl FnMut(&Record<'_>) -> Option<String>) -> String {
+    let mut text = String::new();
     for violation in &report.violations {
         text += &format!("{} {}: {}\n", violation.oracle, violation.rule, short(&violation.message, 300));
     }
     for note in &report.notes {
         text += &format!("{note}\n");
     }
-    let mut methods = BTreeMap::new();
     // what comes after the failure explains nothing
     let end = report.violations.iter().map(|violation| violation.seq).max().unwrap_or(usize::MAX);
     let until_then = report.trace.records().filter(|r| r.seq <= end || r.kind == Kind::Verdict);
-    let lines: Vec<String> = until_then.filter_map(|record| line(&record, &mut methods)).collect();
+    let lines: Vec<String> = until_then.filter_map(|record| line(&record)).collect();
     let left_out = lines.len().saturating_sub(most.max(HEAD + 1));
     for (place, line) in lines.iter().enumerate() {
         match place {
@@ -111,8 +120,13 @@ fn line(record: &Record<'_>, methods: &mut BTreeMap<String, String>) -> Option<S
         }
         Kind::Sent | Kind::Received | Kind::Input | Kind::Commit | Kind::Release => return None,
     };
+    Some(stamped(record, &said))
+}
+
+/// A line of the timeline.
+pub fn stamped(record: &Record<'_>, said: &str) -> String {
     let (ms, us) = (record.at_ns / 1_000_000, record.at_ns % 1_000_000 / 1_000);
-    Some(format!("{ms:>7}.{us:03} ms  {:<8} {}", record.node.name(), short(&said, 160)))
+    format!("{ms:>7}.{us:03} ms  {:<8} {}", record.node.name(), short(said, 160))
 }
 
 /// Whether a request does something, rather than ask.

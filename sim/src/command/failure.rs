@@ -10,8 +10,17 @@ const SHOWN: usize = 3;
 
 /// Everything needed to understand a failure and to see it again.
 pub fn told(plan: &Plan, report: &Report, again: &str) -> String {
-    let Plan { scenario, seed, .. } = plan;
-    let mut text = format!("\n{}: scenario {scenario}, seed {seed}, commit {}\n", report.outcome, commit());
+    of(&title(plan), report, again)
+}
+
+/// A world's name in what is printed.
+pub fn title(plan: &Plan) -> String {
+    format!("scenario {}, seed {}", plan.scenario, plan.seed)
+}
+
+/// The same, of whatever has that title.
+pub fn of(title: &str, report: &Report, again: &str) -> String {
+    let mut text = format!("\n{}: {title}, commit {}\n", report.outcome, commit());
     let mut line = |content: String| writeln!(text, "{content}").expect("a string takes everything");
     for note in &report.notes {
         line(format!("  {note}"));

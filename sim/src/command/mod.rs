@@ -6,6 +6,8 @@ mod corpus;
 mod diff;
 mod explain;
 mod failure;
+mod import;
+mod inputs;
 mod memory;
 mod replay;
 mod report;
@@ -19,6 +21,7 @@ pub use check::Check;
 pub use corpus::{Corpus, plans};
 pub use diff::Diff;
 pub use explain::Explain;
+pub use import::Import;
 pub use replay::Replay;
 pub use report::Report;
 pub use run::Run;
@@ -47,6 +50,10 @@ pub enum CommandError {
     Target { target: String },
     #[error("{target} does not fail: there is nothing to shrink")]
     NothingFails { target: String },
+    #[error("{target} is a plan of inputs: this command takes worlds, replay, explain and shrink take both")]
+    NotAWorld { target: String },
+    #[error("{path}: {message}")]
+    DataDirectory { path: String, message: String },
     #[error("{path}: line {line}: not a record of a trace: {message}")]
     Trace { path: String, line: usize, message: String },
     #[error(

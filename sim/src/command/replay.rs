@@ -1,6 +1,10 @@
-//! `replay`: the world of a plan file or of a scenario's seed, once more.
+//! `replay`: a plan file, or the world of a scenario's seed, once more.
 
-use super::{CommandError, WORLD_LIMIT, run::show, target::plan_of};
+use super::{
+    CommandError, WORLD_LIMIT, inputs,
+    run::show,
+    target::{inputs_of, plan_of},
+};
 use crate::run::run;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +22,9 @@ pub struct Replay {
 impl Replay {
     /// The exit code.
     pub fn execute(&self, folder: &Path) -> Result<u8, CommandError> {
+        if let Some(plan) = inputs_of(&self.target)? {
+            return inputs::replay(&plan, self.trace.as_deref(), Path::new(&self.target));
+        }
         let plan = plan_of(folder, &self.target)?;
         let report = run(&plan, WORLD_LIMIT);
         show(&plan, &report, self.trace.as_deref(), &format!("cargo sim replay {}", self.target))

@@ -46,12 +46,17 @@ impl Run {
     }
 }
 
+/// Writes a trace, one JSON object per record.
+pub fn write_trace(report: &Report, path: &Path) -> Result<(), CommandError> {
+    let mut file = BufWriter::new(File::create(path).map_err(CommandError::io(path))?);
+    report.trace.write_jsonl(&mut file).map_err(CommandError::io(path))?;
+    file.flush().map_err(CommandError::io(path))
+}
+
 /// Says how a world ended, and writes its trace; returns the exit code.
 pub fn show(plan: &Plan, report: &Report, trace: Option<&Path>, again: &str) -> Result<u8, CommandError> {
     if let Some(path) = trace {
-        let mut file = BufWriter::new(File::create(path).map_err(CommandError::io(path))?);
-        report.trace.write_jsonl(&mut file).map_err(CommandError::io(path))?;
-        file.flush().map_err(CommandError::io(path))?;
+        write_trace(report, path)?;
     }
     if report.outcome != Outcome::Ok {
         print!("{}", failure::told(plan, report, again));

@@ -1,6 +1,10 @@
 //! `shrink`: the smallest plan that fails in the same way.
 
-use super::{CommandError, WORLD_LIMIT, cores, failure, target::plan_of};
+use super::{
+    CommandError, WORLD_LIMIT, cores, failure,
+    inputs::{self, Effort},
+    target::{inputs_of, plan_of},
+};
 use crate::{
     plan::Plan,
     plan_file,
@@ -32,12 +36,17 @@ pub struct Shrink {
 impl Shrink {
     /// The exit code: that of the failure, which the small plan still shows.
     pub fn execute(&self, folder: &Path) -> Result<u8, CommandError> {
+        let limit = Duration::from_secs(self.seconds);
+        if let Some(plan) = inputs_of(&self.target)? {
+            let effort = Effort { jobs: self.jobs, limit };
+            return inputs::shrink_to(&plan, &self.target, &self.output, &effort);
+        }
         let plan = plan_of(folder, &self.target)?;
         let first = run(&plan, WORLD_LIMIT);
         let Some(wanted) = Signature::of(&first) else {
             return Err(CommandError::NothingFails { target: self.target.clone() });
         };
-        let (started, limit) = (clock(), Duration::from_secs(self.seconds));
+        let started = clock();
         let goes_on = || started.elapsed() < limit;
         let fails = |plan: &Plan| Signature::of(&run(plan, WORLD_LIMIT)).as_ref() == Some(&wanted);
         let shrunk = shrink(&plan, &fails, &Budget { jobs: self.jobs, goes_on: &goes_on });
@@ -63,6 +72,6 @@ impl Shrink {
 
 /// Real time: how long somebody waits is not simulated.
 #[expect(clippy::disallowed_methods, reason = "measures the host")]
-fn clock() -> Instant {
+pub fn clock() -> Instant {
     Instant::now()
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// Checks the log and every `accounts.get` answer.
 pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
     let mut findings = Findings::new("ledger", Severity::Safety);
-    postings(log, &mut findings);
+    postings(log, true, &mut findings);
     let mut answers = account_answers(history);
     let mut books = Books::new(plan);
     let mut steps = log.steps.iter().peekable();
@@ -34,8 +34,8 @@ pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
     findings.found
 }
 
-/// Each posting follows from the balance before it.
-fn postings(log: &Log<'_>, findings: &mut Findings) {
+/// Each posting follows from the balance before it. `from_genesis`: there was none before the first.
+pub(super) fn postings(log: &Log<'_>, from_genesis: bool, findings: &mut Findings) {
     let mut balances: BTreeMap<&str, i128> = BTreeMap::new();
     for step in &log.steps {
         for entry in &step.ledger {
@@ -45,7 +45,8 @@ fn postings(log: &Log<'_>, findings: &mut Findings) {
                 findings.add("AC01", step.seq, format!("a posting without account or amount: {entry}"));
                 continue;
             };
-            let balance = balances.entry(account).or_default();
+            let before = if from_genesis { 0 } else { after - amount };
+            let balance = balances.entry(account).or_insert(before);
             *balance += amount;
             if *balance != after {
                 let message = format!("posting {entry} leaves {} by our count", show(*balance));
@@ -73,8 +74,8 @@ struct Books {
 
 /// One account.
 #[derive(Default)]
-struct Book {
-    balance: i128,
+pub(super) struct Book {
+    pub balance: i128,
     /// Its venue keeps the books: what it had at first shows with its first words.
     is_at_venue: bool,
     positions: BTreeMap<String, Position>,
@@ -101,7 +102,7 @@ impl Books {
     fn apply(&mut self, step: &Step, findings: &mut Findings) {
         for (_, fill) in step.events.iter().filter(|(name, _)| name == "event.trade.executed") {
             match self.accounts.get_mut(fill["accountId"].as_str().unwrap_or_default()) {
-                Some(book) => book.fill(step.seq, fill, self.commission_per_lot, findings),
+                Some(book) => book.fill(step.seq, fill, self.commission_per_lot, contract, findings),
                 None => findings.add("AC01", step.seq, format!("a fill of no account: {fill}")),
             }
         }
@@ -125,7 +126,14 @@ impl Books {
 
 impl Book {
     /// Books a fill and checks what the gateway booked for it.
-    fn fill(&mut self, seq: usize, fill: &Value, commission_per_lot: i128, findings: &mut Findings) {
+    pub fn fill(
+        &mut self,
+        seq: usize,
+        fill: &Value,
+        commission_per_lot: i128,
+        contract: impl Fn(&str) -> i128,
+        findings: &mut Findings,
+    ) {
         let text = |key: &str| fill[key].as_str();
         let (Some(position), Some(symbol), Some(side)) = (text("positionId"), text("symbol"), text("side"))
         else {

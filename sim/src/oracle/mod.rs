@@ -4,6 +4,7 @@
 //! `i128`. They import nothing of the product, so that no mistake of it can excuse itself here.
 
 mod arithmetic;
+mod books;
 mod cause;
 mod client;
 mod ledger;
@@ -29,6 +30,8 @@ pub enum Severity {
     Safety,
     /// Something did not happen in time.
     Liveness,
+    /// The same happened otherwise than it had before.
+    Difference,
 }
 
 /// A broken rule.
@@ -41,6 +44,14 @@ pub struct Violation {
     /// Where in the trace it showed.
     pub seq: usize,
     pub message: String,
+}
+
+impl Violation {
+    /// The body of its record in a trace.
+    pub fn body(&self) -> String {
+        let Self { oracle, rule, message, .. } = self;
+        serde_json::json!({ "oracle": oracle, "rule": rule, "message": message }).to_string()
+    }
 }
 
 /// Collects the violations of one oracle.
@@ -77,18 +88,45 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
     found.extend(client::check(history, &log));
     found.extend(liveness::check(plan, history));
     found.extend(cause::check(history));
-    found.extend(alarms(plan, history));
+    // whoever is shown wrong books must say so
+    let is_lied_to = plan.relay.is_some_and(|relay| relay.wrong_snapshot > 0);
+    found.extend(alarms(history, |mark| is_lied_to && mark == "link_fault"));
     found.sort_by_key(|v| (v.severity, v.seq));
     found
 }
 
+/// Everything that is wrong with a machine that was stepped through its inputs alone: there are no clients,
+/// no commits and no venue's own records. What needs the past says nothing unless that is there
+/// `from_genesis`.
+pub fn judge_machine(history: &History, from_genesis: bool) -> Vec<Violation> {
+    let (log, mut found) = log::check(&history.gateway);
+    found.extend(books::check(&log, from_genesis));
+    let paper = books::paper_accounts(&log);
+    found.extend(session::check(&history.gateway, |account| paper.contains(account)));
+    if from_genesis {
+        found.extend(stop::check_machine(&log, &paper));
+        if is_traded_by_hand(&log) {
+            found.extend(cause::check(history));
+        }
+    }
+    found.extend(alarms(history, |_| false));
+    found.sort_by_key(|v| (v.severity, v.seq));
+    found
+}
+
+/// Whether no strategy or agent ever had a say: what those want is nobody's command.
+fn is_traded_by_hand(log: &Log<'_>) -> bool {
+    let has_others = |input: &Value| {
+        let strategies = input["config"]["strategies"].as_array().is_some_and(|list| !list.is_empty());
+        strategies || input["command"]["origin"].as_str().is_some_and(|origin| origin != "user")
+    };
+    !log.steps.iter().any(|step| has_others(&step.input))
+}
+
 /// `alarm`: no machine noted what must not be: an order that went a way that there is not (OR01), a report
 /// that no order belongs to, books that contradict each other (LV03).
-fn alarms(plan: &Plan, history: &History) -> Vec<Violation> {
+fn alarms(history: &History, is_told: impl Fn(&str) -> bool) -> Vec<Violation> {
     let mut findings = Findings::new("alarm", Severity::Safety);
-    // whoever is shown wrong books must say so
-    let is_lied_to = plan.relay.is_some_and(|relay| relay.wrong_snapshot > 0);
-    let is_told = |mark: &str| is_lied_to && mark == "link_fault";
     for (seq, node, mark) in history.alarms.iter().filter(|(.., mark)| !is_told(mark)) {
         let rule = match mark.as_str() {
             "illegal_transition" => "OR01",
@@ -108,5 +146,7 @@ fn is_of_venue(order: &Value) -> bool {
 
 #[cfg(test)]
 mod doctored;
+#[cfg(test)]
+mod doctored_machine;
 #[cfg(test)]
 mod doctored_venue;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Checks the log, and every answer to `risk.emergencyStop` and `risk.status`.
 pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
     let mut findings = Findings::new("stop", Severity::Safety);
-    let mut risk = Risk::default();
+    let mut risk = Risk { paper: [PAPER.to_owned()].into(), ..Risk::default() };
     let mut latched_after: Vec<Latched> = vec![Latched::new()];
     for event in &log.events {
         risk.apply(*event, &mut findings);
@@ -39,8 +39,18 @@ pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
     findings.found
 }
 
+/// Checks the log alone, of a machine with these paper accounts.
+pub fn check_machine(log: &Log<'_>, paper: &BTreeSet<String>) -> Vec<Violation> {
+    let mut findings = Findings::new("stop", Severity::Safety);
+    let mut risk = Risk { paper: paper.clone(), ..Risk::default() };
+    log.events.iter().for_each(|event| risk.apply(*event, &mut findings));
+    findings.found
+}
+
 #[derive(Default)]
 struct Risk {
+    /// The accounts whose venue is in the machine.
+    paper: BTreeSet<String>,
     latches: BTreeMap<String, Latch>,
     /// The number of each intent's event, by account and intent.
     intents: BTreeMap<(String, String), u64>,
@@ -102,7 +112,7 @@ impl Risk {
             }
             // What already rested at the venue may fill, unless the stop was to cancel it; to a venue behind
             // a wire the word takes its time.
-            if intent > latch.number || (latch.cancels && account == PAPER) {
+            if intent > latch.number || (latch.cancels && self.paper.contains(&account)) {
                 let message = format!("event {} adds risk under stop {stop}: {fill}", event.number);
                 findings.add("RK05", event.step.seq, message);
             }

@@ -33,7 +33,7 @@ pub use recovery::{Opened, RecoveryReport};
 pub use segment::silence_guarded_panics;
 pub use shadow::Shadow;
 pub use store::Journal;
-pub use verify::{ReplayReport, verify};
+pub use verify::{Passed, ReplayReport, verify, verify_watched};
 
 use crate::{
     domain::{

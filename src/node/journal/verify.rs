@@ -2,7 +2,7 @@
 //! the same again. Changes nothing, not even a file's mark of having been closed.
 
 use super::{
-    Epoch, StoredEvent,
+    Epoch, Record, StoredEvent,
     backend::ReadOnly,
     error::JournalError,
     index::{self, Index},
@@ -57,24 +57,47 @@ fn hex<S: Serializer>(hash: &Hash, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(hash)
 }
 
-/// Replays a journal from its beginning, or from its oldest usable snapshot where the beginning is gone.
-pub fn verify(storage: Arc<dyn Storage>) -> Result<ReplayReport, JournalError> {
-    // closing a damaged file may panic too
-    guarded("the journal", || verify_unguarded(storage))
+/// What a replay comes past, in order; each is proved by then.
+#[derive(Debug, Clone, Copy)]
+pub enum Passed<'a> {
+    /// A replay can begin here, after the record at `offset`: at the beginning of all (0), or at a snapshot.
+    State { offset: u64, machine: &'a Machine },
+    /// The next record. Those before the first state do not show.
+    Record(&'a Record),
 }
 
-fn verify_unguarded(storage: Arc<dyn Storage>) -> Result<ReplayReport, JournalError> {
+/// Replays a journal from its beginning, or from its oldest usable snapshot where the beginning is gone.
+pub fn verify(storage: Arc<dyn Storage>) -> Result<ReplayReport, JournalError> {
+    verify_watched(storage, |_| {})
+}
+
+/// `verify`, and `watch` sees what it comes past.
+pub fn verify_watched(
+    storage: Arc<dyn Storage>,
+    mut watch: impl FnMut(Passed<'_>),
+) -> Result<ReplayReport, JournalError> {
+    // closing a damaged file may panic too
+    guarded("the journal", || verify_unguarded(storage, &mut watch))
+}
+
+fn verify_unguarded(
+    storage: Arc<dyn Storage>,
+    watch: &mut dyn FnMut(Passed<'_>),
+) -> Result<ReplayReport, JournalError> {
     let storage: Arc<dyn Storage> = Arc::new(ReadOnly(storage));
     let segments = Arc::new(Segments::open(Arc::clone(&storage))?);
     let headers = segments.headers()?;
     let first = *headers.first().ok_or(JournalError::Absent)?;
     let mut link = Link { offset: first.first - 1, chain: first.chain, output: first.output };
     let mut replay = Replay::new(&segments, &headers, open_index(&*storage, first.epoch)?)?;
-    replay.reach(link.offset)?;
+    if let Some(machine) = &replay.machine {
+        watch(Passed::State { offset: link.offset, machine });
+    }
+    replay.reach(link.offset, watch)?;
     for header in &headers {
         replay.candles = segments.with(header.first, Segment::all_candles)?.into_iter().collect();
         replay.report.candles += replay.candles.len() as u64;
-        walk(&segments, header, &mut link, |framed| replay.record(framed))?;
+        walk(&segments, header, &mut link, |framed| replay.record(framed, watch))?;
         if let Some(key) = replay.candles.keys().next() {
             return Err(JournalError::row(row::candle_name(*key), "no record closed it"));
         }
@@ -144,12 +167,15 @@ impl Replay {
 
     /// The state after record `offset` must be the one of a snapshot taken there; where the beginning
     /// is gone, the first such snapshot is the state.
-    fn reach(&mut self, offset: u64) -> Result<(), JournalError> {
+    fn reach(&mut self, offset: u64, watch: &mut dyn FnMut(Passed<'_>)) -> Result<(), JournalError> {
         let Some(&carrier) = self.snapshots.get(&offset) else { return Ok(()) };
         let found = self.segments.with(carrier, Segment::snapshot).map_err(|e| e.of_record(offset))?;
         let Some((snapshot, wrote)) = found else { return Ok(()) };
         match &self.machine {
-            Some(machine) if machine.state_hash() == snapshot.state_hash => Ok(()),
+            Some(machine) if machine.state_hash() == snapshot.state_hash => {
+                watch(Passed::State { offset, machine });
+                Ok(())
+            }
             Some(_) => {
                 let error = JournalError::row("the snapshot", "the records before it make another state");
                 Err(error.of_record(offset))
@@ -160,13 +186,14 @@ impl Replay {
                 while self.events.number < machine.event_count() {
                     self.events.next()?;
                 }
+                watch(Passed::State { offset, machine: &machine });
                 self.machine = Some(machine);
                 Ok(())
             }
         }
     }
 
-    fn record(&mut self, framed: &Framed) -> Result<(), JournalError> {
+    fn record(&mut self, framed: &Framed, watch: &mut dyn FnMut(Passed<'_>)) -> Result<(), JournalError> {
         let offset = framed.record.offset;
         self.report.records += 1;
         self.report.engines.insert(framed.engine.clone());
@@ -176,11 +203,12 @@ impl Replay {
                 self.compare_events(offset).map_err(|e| e.of_record(offset))?;
                 self.compare_candles().map_err(|e| e.of_record(offset))?;
                 self.compare_orders(offset)?;
+                watch(Passed::Record(&framed.record));
             }
             // nothing tells which of the candles these records closed
             None => self.candles.clear(),
         }
-        self.reach(offset)
+        self.reach(offset, watch)
     }
 
     fn compare_events(&mut self, offset: u64) -> Result<(), JournalError> {
