@@ -33,7 +33,8 @@ fn fill(order: u64, position: u64, side: &str, price: &str, profit: &str) -> Val
 }
 
 fn intent(order: u64) -> Value {
-    json!({ "accountId": "paper-1", "intentId": format!("i{order}") })
+    let intent = format!("i{order}");
+    json!({ "accountId": "paper-1", "intentId": intent, "origin": "user", "action": "place" })
 }
 
 fn stop(phase: &str) -> Value {

@@ -52,7 +52,8 @@ fn protected(account: &str, stop_loss: &str) -> (String, Value) {
 }
 
 fn intent() -> (String, Value) {
-    ("event.trade.intent".to_owned(), json!({ "accountId": "link-1", "intentId": "i1" }))
+    let intent = json!({ "accountId": "link-1", "intentId": "i1", "origin": "user", "action": "place" });
+    ("event.trade.intent".to_owned(), intent)
 }
 
 fn fill(account: &str, client_order: &str) -> (String, Value) {
@@ -78,7 +79,11 @@ fn good() -> History {
         step(1, json!("config"), vec![]),
         step(2, link(json!("up")), vec![status("reconciling")]),
         step(3, link(json!({ "snapshot": { "seq": 0 } })), vec![status("connected")]),
-        step(4, json!("wake"), vec![intent(), order("link-1", "operator-1", "o1", "submitted")]),
+        step(
+            4,
+            json!({ "command": { "body": { "place": { "account": "link-1" } } } }),
+            vec![intent(), order("link-1", "operator-1", "o1", "submitted")],
+        ),
         step(5, json!("wake"), vec![order("link-1", "operator-2", "o2", "submitted")]),
         step(
             6,
