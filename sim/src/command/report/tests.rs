@@ -107,14 +107,16 @@ fn tokens(plan: &Plan) -> (Vec<String>, Trace) {
             let tracer = Tracer::new(clock.clone());
             let (panics, _fatal) = Panics::new();
             let world = Arc::new(World::start(&plan, tracer.clone(), Coverage::default(), panics));
+            let supervisor = madsim::task::spawn(world.clone().supervise());
             drop(madsim::task::spawn(fault::carry_out(world.clone(), plan.faults.clone(), clock)));
-            sleep(Duration::from_secs(2)).await;
+            sleep(Duration::from_secs(10)).await;
             let clients = [OPERATOR_TOKEN, VIEWER_TOKEN].map(|file| world.gateway().disk.small_file(file));
             let venues = world.venues().iter().map(|venue| venue.disk.small_file(LINK_TOKEN));
             let tokens = clients.into_iter().chain(venues).map(|token| token.expect("it was issued"));
             let tokens =
                 tokens.map(|token| String::from_utf8(token).expect("text").trim().to_owned()).collect();
             let trace = tracer.take();
+            supervisor.abort();
             world.end().await;
             (tokens, trace)
         })
