@@ -63,6 +63,15 @@ pub async fn carry_out(world: Arc<World>, faults: Vec<Fault>, clock: Clock) {
                     world.resume(&world.venues()[venue]);
                 }));
             }
+            FaultKind::Revoke { client, back_after_ms } => {
+                let world = world.clone();
+                passing.push(madsim::task::spawn(async move {
+                    if world.revoke(client).await {
+                        sleep(Duration::from_millis(back_after_ms)).await;
+                        world.renew(client).await;
+                    }
+                }));
+            }
         }
     }
     for fault in passing {

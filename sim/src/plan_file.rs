@@ -1,6 +1,9 @@
 //! Plan files: a plan as JSON, which replays without the code that drew it.
 
-use crate::plan::{FaultKind, Plan};
+use crate::{
+    plan::{FaultKind, Plan},
+    process,
+};
 use lockstep::domain::{instrument::built_in, time::UnixNanos};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,8 +94,17 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
     if plan.venues.len() > VENUES_MAX {
         return wrong("plan.venues", format!("at most {VENUES_MAX}"));
     }
+    if let Err(error) = process::check_limits(&plan.gateway.limits, &plan.gateway.risk) {
+        return wrong("plan.gateway", error);
+    }
     let accounts = plan.accounts();
-    for (steps, field) in [(&plan.operator, "plan.operator"), (&plan.viewer, "plan.viewer")] {
+    let none = Vec::new();
+    let second = plan.guests.second_operator.as_ref().map_or(&none, |second| &second.steps);
+    for (steps, field) in [
+        (&plan.operator, "plan.operator"),
+        (&plan.viewer, "plan.viewer"),
+        (second, "plan.guests.second_operator.steps"),
+    ] {
         if let Some((place, step)) = steps.iter().enumerate().find(|(_, s)| !accounts.contains(&s.account)) {
             return wrong(&format!("{field}[{place}].account"), format!("there is no `{}`", step.account));
         }
@@ -102,7 +114,13 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
             FaultKind::VenueCrash { venue, .. }
             | FaultKind::VenueClog { venue, .. }
             | FaultKind::VenuePause { venue, .. } => venue,
-            FaultKind::Crash { .. } | FaultKind::Drop { .. } | FaultKind::Clog { .. } => continue,
+            FaultKind::Drop { client } | FaultKind::Clog { client, .. } | FaultKind::Revoke { client, .. } => {
+                if !plan.has(client) {
+                    return wrong(&format!("plan.faults[{place}].client"), "there is no such client".into());
+                }
+                continue;
+            }
+            FaultKind::Crash { .. } => continue,
         };
         if venue >= plan.venues.len() {
             let why = format!("there are {} venues", plan.venues.len());

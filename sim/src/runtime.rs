@@ -3,7 +3,7 @@
 use crate::{
     disk::Disk,
     draw::Draw,
-    network::{Chaos, Tap},
+    network::{Chaos, Tap, Windows},
     panics::Panics,
     timer::OneTimer,
     trace::{Node, Tracer},
@@ -68,6 +68,7 @@ struct Network {
     chaos: Chaos,
     node: Node,
     tracer: Tracer,
+    windows: Windows,
 }
 
 impl SimRuntime {
@@ -78,8 +79,8 @@ impl SimRuntime {
 
     /// The same, whose streams suffer, and whose lines to others are in the trace.
     #[must_use]
-    pub fn with_network(mut self, chaos: Chaos, node: Node, tracer: Tracer) -> Self {
-        self.network = Some(Network { chaos, node, tracer });
+    pub fn with_network(mut self, chaos: Chaos, node: Node, tracer: Tracer, windows: Windows) -> Self {
+        self.network = Some(Network { chaos, node, tracer, windows });
         self
     }
 }
@@ -108,10 +109,10 @@ impl Runtime for SimRuntime {
     }
 
     fn listen(&self, address: String) -> BoxFuture<io::Result<Box<dyn Listener>>> {
-        let chaos = self.network.as_ref().map(|network| network.chaos.clone());
+        let network = self.network.clone();
         Box::pin(async move {
             let listener = TcpListener::bind(address).await?;
-            Ok(Box::new(SimListener { listener, chaos }) as Box<dyn Listener>)
+            Ok(Box::new(SimListener { listener, network }) as Box<dyn Listener>)
         })
     }
 
@@ -121,7 +122,7 @@ impl Runtime for SimRuntime {
             let stream = TcpStream::connect(address).await?;
             Ok(match network {
                 None => Box::new(stream) as Box<dyn Stream>,
-                Some(Network { chaos, node, tracer }) => {
+                Some(Network { chaos, node, tracer, .. }) => {
                     let stream = chaos.stream(stream);
                     let number = stream.number();
                     Box::new(Tap::new(stream, number, node, tracer))
@@ -156,16 +157,18 @@ impl Runtime for SimRuntime {
 
 struct SimListener {
     listener: TcpListener,
-    chaos: Option<Chaos>,
+    network: Option<Network>,
 }
 
 impl Listener for SimListener {
     fn accept(&mut self) -> Pin<Box<dyn Future<Output = io::Result<(Box<dyn Stream>, String)>> + Send + '_>> {
         Box::pin(async {
             let (stream, peer) = self.listener.accept().await?;
-            let stream = match &self.chaos {
+            let stream = match &self.network {
                 None => Box::new(stream) as Box<dyn Stream>,
-                Some(chaos) => Box::new(chaos.stream(stream)),
+                Some(Network { chaos, windows, .. }) => {
+                    Box::new(chaos.stream(windows.accepted(stream, peer)))
+                }
             };
             Ok((stream, peer.ip().to_string()))
         })

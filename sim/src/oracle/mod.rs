@@ -3,13 +3,18 @@
 //! They read the plan, the probe's JSON and what clients were told, and do their own arithmetic on
 //! `i128`. They import nothing of the product, so that no mistake of it can excuse itself here.
 
+mod abuse;
 mod arithmetic;
 mod client;
 mod ledger;
 mod liveness;
 mod log;
 mod orders;
+mod rate;
+mod risk;
+mod slow;
 mod stop;
+mod token;
 mod venue;
 
 pub use log::{Log, LogEvent};
@@ -68,6 +73,11 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
     found.extend(ledger::check(plan, history, &log));
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
+    found.extend(risk::check(plan, history, &log));
+    found.extend(rate::check(history, &log));
+    found.extend(slow::check(plan, history, &log));
+    found.extend(token::check(plan, history));
+    found.extend(abuse::check(plan, history));
     found.extend(liveness::check(plan, history));
     found.extend(alarms(history));
     found.sort_by_key(|v| (v.severity, v.seq));
