@@ -305,14 +305,20 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         spread(&mut operator, &venues, topology.paper_permille, &mut draw);
         spread(&mut viewer, &venues, topology.paper_permille, &mut draw);
     }
-    let guests = Guests::draw(&scenario.guests, duration_ms, &operator, |workload, draw| {
-        let mut steps = steps(workload, &scenario.topology.symbols, duration_ms, draw);
-        if let Some(topology) = &scenario.topology.venues {
-            spread(&mut steps, &venues, topology.paper_permille, draw);
-        }
-        look_first(&mut steps);
-        steps
-    }, &stream);
+    let guests = Guests::draw(
+        &scenario.guests,
+        duration_ms,
+        &operator,
+        |workload, draw| {
+            let mut steps = steps(workload, &scenario.topology.symbols, duration_ms, draw);
+            if let Some(topology) = &scenario.topology.venues {
+                spread(&mut steps, &venues, topology.paper_permille, draw);
+            }
+            look_first(&mut steps);
+            steps
+        },
+        &stream,
+    );
     if !hears_ticks {
         look_first(&mut operator);
     }

@@ -114,7 +114,9 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
             FaultKind::VenueCrash { venue, .. }
             | FaultKind::VenueClog { venue, .. }
             | FaultKind::VenuePause { venue, .. } => venue,
-            FaultKind::Drop { client } | FaultKind::Clog { client, .. } | FaultKind::Revoke { client, .. } => {
+            FaultKind::Drop { client }
+            | FaultKind::Clog { client, .. }
+            | FaultKind::Revoke { client, .. } => {
                 if !plan.has(client) {
                     return wrong(&format!("plan.faults[{place}].client"), "there is no such client".into());
                 }

@@ -387,6 +387,52 @@ mod tests {
         assert!(unknown.contains("duration_ms") && !unknown.contains('\n'), "{unknown}");
         let name = wrong(&good.replace("name = \"quiet_day\"", "name = \"loud_day\"")).to_string();
         assert_eq!(name, "quiet_day.toml: the file of `loud_day` must be called loud_day.toml");
+        for (good, bad, told) in [
+            (
+                "deposit = 10000",
+                "deposit = 10000\ngateway = { outbound_frame = 3 }",
+                "topology.gateway.outbound_frame: there is no such key; did you mean `outbound_frames`?",
+            ),
+            (
+                "deposit = 10000",
+                "deposit = 10000\ngateway = { outbound_frames = 3 }",
+                "topology.gateway.outbound_frames: 3 is not ",
+            ),
+            (
+                "deposit = 10000",
+                "deposit = 10000\nrisk_within = { max_positions = [4, 1] }",
+                "topology.risk_within.max_positions = [4, 1]: least, then most",
+            ),
+            (
+                "deposit = 10000",
+                "deposit = 10000\nrisk_within = { max_position = [1, 4] }",
+                "topology.risk_within.max_position: there is no such key",
+            ),
+            (
+                "[operator]",
+                "[guests.abuser]\nsteps = [9, 1]\n[operator]",
+                "guests.abuser.steps = [9, 1]: least, then most",
+            ),
+            (
+                "[operator]",
+                "[guests.second_operator]\nsteps = [1, 9]\nmix = {}\nclash_permille = 1001\n[operator]",
+                "guests.second_operator.clash_permille = 1001: at most 1000",
+            ),
+            (
+                "[operator]",
+                "[faults.revoke]\ncount = [1, 0]\nback_after_ms = [1, 2]\n[operator]",
+                "faults.revoke.count = [1, 0]: least, then most",
+            ),
+            (
+                "[operator]",
+                "[operator]\nbursts = { count = [1, 1], steps = [1, 1], mixes = [] }",
+                "operator.bursts.mixes: needs at least one mix",
+            ),
+        ] {
+            let text = std::fs::read_to_string(&path).expect("there").replacen(good, bad, 1);
+            let error = wrong(&text).to_string();
+            assert!(error.contains(told) && !error.contains('\n'), "{error}");
+        }
         let unknown = select(&folder(None), "nothing").expect_err("unknown").to_string();
         assert!(unknown.starts_with("no scenario `nothing`; there are: "), "{unknown}");
     }

@@ -353,6 +353,37 @@ mod tests {
     }
 
     #[test]
+    fn guests_and_what_they_do_are_left_out_and_kept_as_needed() {
+        let of = |name: &str, has: &dyn Fn(&Plan) -> bool| {
+            let scenario = &scenario::select(&scenario::folder(None), name).expect("it is there")[0];
+            (0..100).map(|seed| plan(seed, scenario)).find(|plan| has(plan)).expect("some seed has them")
+        };
+        let hostile = of("hostile_client", &|p| p.guests.abuser.as_ref().is_some_and(|a| a.len() > 10));
+        let slow = of("slow_consumer", &|p| p.guests.slow_reader.as_ref().is_some_and(|n| n.len() > 1));
+        let revoked =
+            of("token_revoked", &|p| p.faults.iter().any(|f| matches!(f.kind, FaultKind::Revoke { .. })));
+        let all = Plan {
+            guests: Guests {
+                abuser: hostile.guests.abuser,
+                slow_reader: slow.guests.slow_reader,
+                ..revoked.guests.clone()
+            },
+            ..revoked
+        };
+        let second = |p: &Plan| p.guests.second_operator.as_ref().map_or(0, |second| second.steps.len());
+        assert!(second(&all) > 2);
+        let none = shrink(&all, &|p| !p.operator.is_empty(), &endless(2)).plan;
+        assert_eq!((size(&none), none.guests.is_empty()), (1, true), "{none:?}");
+        let needs = |p: &Plan| {
+            let revokes = p.faults.iter().any(|f| matches!(f.kind, FaultKind::Revoke { .. }));
+            second(p) > 1 && p.guests.abuser.as_ref().is_some_and(|a| !a.is_empty()) && revokes
+        };
+        let small = shrink(&all, &needs, &endless(2)).plan;
+        assert_eq!((size(&small), small.guests.slow_reader.is_none()), (4, true), "{small:?}");
+        assert!(needs(&small) && small.duration_ms < all.duration_ms);
+    }
+
+    #[test]
     fn a_search_without_time_gives_the_plan_back() {
         let plan = whole("venue_crash");
         let small = shrink(&plan, &|_| true, &Budget { jobs: 2, goes_on: &|| false });

@@ -92,18 +92,11 @@ struct Foundry<'a> {
     windows: &'a Windows,
 }
 
-const OPERATOR: Holder = Holder {
-    name: Node::Operator.name(),
-    role: Role::Operator,
-    file: process::OPERATOR_TOKEN,
-};
-const VIEWER: Holder =
-    Holder { name: Node::Viewer.name(), role: Role::Viewer, file: process::VIEWER_TOKEN };
-const SECOND_OPERATOR: Holder = Holder {
-    name: Node::SecondOperator.name(),
-    role: Role::Operator,
-    file: "second-operator.token",
-};
+const OPERATOR: Holder =
+    Holder { name: Node::Operator.name(), role: Role::Operator, file: process::OPERATOR_TOKEN };
+const VIEWER: Holder = Holder { name: Node::Viewer.name(), role: Role::Viewer, file: process::VIEWER_TOKEN };
+const SECOND_OPERATOR: Holder =
+    Holder { name: Node::SecondOperator.name(), role: Role::Operator, file: "second-operator.token" };
 const SLOW_READER: Holder =
     Holder { name: Node::SlowReader.name(), role: Role::Viewer, file: "slow-reader.token" };
 const ABUSER: [Holder; 2] = [

@@ -28,13 +28,17 @@ pub enum Guise {
 #[serde(rename_all = "snake_case")]
 pub enum Abuse {
     /// So many arbitrary bytes instead of a request.
-    Garbage { bytes: u64 },
+    Garbage {
+        bytes: u64,
+    },
     /// Half an upgrade, and then nothing.
     HalfUpgrade,
     /// A socket that says nothing.
     Silence,
     /// An HTTP request that must not become a WebSocket.
-    WrongRequest { request: WrongRequest },
+    WrongRequest {
+        request: WrongRequest,
+    },
     /// A WebSocket that says nothing.
     NeverConnects,
     WrongToken,
@@ -43,7 +47,10 @@ pub enum Abuse {
     TooEarly,
     ConnectTwice,
     /// Texts that are no request, so many of them.
-    BadText { text: BadText, times: u64 },
+    BadText {
+        text: BadText,
+        times: u64,
+    },
     /// A binary message.
     Binary,
     ParamsNotObject,
@@ -53,21 +60,33 @@ pub enum Abuse {
     /// A text parameter that is far too long.
     LongText,
     /// A message of so many bytes; beyond 1 MiB only its head and some of them.
-    Oversized { bytes: u64 },
+    Oversized {
+        bytes: u64,
+    },
     /// A frame that RFC 6455 forbids.
-    WrongFrame { frame: WrongFrame },
+    WrongFrame {
+        frame: WrongFrame,
+    },
     /// A good request in so many fragments.
-    Fragmented { pieces: u64 },
+    Fragmented {
+        pieces: u64,
+    },
     /// A second request under the id of the first.
     IdReused,
     /// So many good requests at once.
-    Flood { requests: u64 },
+    Flood {
+        requests: u64,
+    },
     /// So many sockets that say nothing, at once.
-    ManySockets { count: u64 },
+    ManySockets {
+        count: u64,
+    },
     /// An order, and the same bytes again: on the same connection, and on another one.
     Replayed,
     /// What only an operator may do.
-    Forbidden { method: ForbiddenMethod },
+    Forbidden {
+        method: ForbiddenMethod,
+    },
 }
 
 /// See `Abuse::WrongRequest`.
@@ -166,8 +185,7 @@ impl AbuseStep {
 impl Abuse {
     fn draw(draw: &mut Draw) -> Self {
         // what takes long is rare
-        const WEIGHTS: [u64; 23] =
-            [4, 1, 1, 6, 1, 5, 3, 4, 3, 10, 2, 3, 3, 4, 3, 4, 8, 4, 4, 4, 3, 6, 4];
+        const WEIGHTS: [u64; 23] = [4, 1, 1, 6, 1, 5, 3, 4, 3, 10, 2, 3, 3, 4, 3, 4, 8, 4, 4, 4, 3, 6, 4];
         match draw.weighted(&WEIGHTS).expect("some are not zero") {
             0 => Self::Garbage { bytes: draw.within(1..=4_000) },
             1 => Self::HalfUpgrade,

@@ -15,7 +15,7 @@ use crate::{
     runtime::Clock,
     trace::{Kind, Node, Tracer},
 };
-use madsim::time::sleep;
+use madsim::time::{sleep, timeout};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -212,7 +212,7 @@ impl Abuser {
     }
 
     /// The bytes of an abuse of a WebSocket, and how many answers are due.
-    fn bytes(&self, AbuseStep { abuse, .. }: AbuseStep, number: usize) -> (Vec<u8>, usize) {
+    fn bytes(&self, AbuseStep { abuse, guise, .. }: AbuseStep, number: usize) -> (Vec<u8>, usize) {
         let text = |text: &str| masked(FIN | TEXT, text.as_bytes());
         let ping = |id: &str| wire::request(id, "gateway.ping", &json!({}));
         match abuse {
@@ -249,7 +249,8 @@ impl Abuser {
             }
             Abuse::Oversized { bytes } => {
                 let sent = if bytes > 1 << 20 { 1_000 } else { bytes as usize };
-                (frame(FIN | TEXT, &vec![b' '; sent], bytes, Some(MASK)), usize::MAX)
+                let fits = guise != Guise::Nobody && sent as u64 == bytes;
+                (frame(FIN | TEXT, &vec![b' '; sent], bytes, Some(MASK)), if fits { 1 } else { usize::MAX })
             }
             Abuse::WrongFrame { frame } => (wrong_frame(frame, &ping("wrong")), usize::MAX),
             Abuse::Fragmented { pieces } => (fragments(&ping("whole"), pieces as usize), 1),
@@ -277,7 +278,9 @@ impl Abuser {
         /// By then a connection has a request to spare again.
         const REFILLED: Duration = Duration::from_millis(500);
         sleep(REFILLED).await;
-        socket.write(&masked(FIN | TEXT, wire::request("alive", "gateway.ping", &json!({})).as_bytes())).await;
+        socket
+            .write(&masked(FIN | TEXT, wire::request("alive", "gateway.ping", &json!({})).as_bytes()))
+            .await;
         let mut answer = AbuseHistory::default();
         listen(socket, 1, ANSWER_LIMIT, &mut answer).await;
         came.alive = answer.answers.into_iter().next();
@@ -296,8 +299,13 @@ fn key(number: usize) -> String {
     format!("abuser-key-{number}")
 }
 
-/// Reads answers until so many have come, or the end.
+/// Reads answers until so many have come, or the end, or until the time is over.
 async fn listen(socket: &mut RawSocket, answers: usize, limit: Duration, came: &mut AbuseHistory) {
+    // what came until then stays
+    let _ = timeout(limit, take_answers(socket, answers, limit, came)).await;
+}
+
+async fn take_answers(socket: &mut RawSocket, answers: usize, limit: Duration, came: &mut AbuseHistory) {
     loop {
         while let Some((opcode, payload)) = socket.take_frame() {
             match opcode {
@@ -381,7 +389,9 @@ fn bad_text(text: BadText) -> String {
         BadText::NotAnObject => "[1,2,3]".to_owned(),
         BadText::UnknownType => r#"{"type":"event","id":"1","method":"gateway.ping","params":{}}"#.to_owned(),
         BadText::NoId => r#"{"type":"req","method":"gateway.ping","params":{}}"#.to_owned(),
-        BadText::IdOfAnotherType => r#"{"type":"req","id":{},"method":"gateway.ping","params":{}}"#.to_owned(),
+        BadText::IdOfAnotherType => {
+            r#"{"type":"req","id":{},"method":"gateway.ping","params":{}}"#.to_owned()
+        }
         BadText::LongId => wire::request(&"i".repeat(129), "gateway.ping", &json!({})),
         BadText::FieldTwice => {
             r#"{"type":"req","id":"1","id":"2","method":"gateway.ping","params":{}}"#.to_owned()

@@ -9,12 +9,7 @@ use serde_json::{Value, json};
 
 /// What a client asks for when it takes this step; `number` counts its requests, its keys bear the name
 /// `key_name`. `None`: there is nothing to do, such as no order to cancel.
-pub fn build(
-    step: &Step,
-    known: &Known,
-    (client, key_name): (&str, &str),
-    number: usize,
-) -> Option<Request> {
+pub fn build(step: &Step, known: &Known, (client, key_name): (&str, &str), number: usize) -> Option<Request> {
     let account = &*step.account;
     let (method, mut params) = match &step.action {
         Action::Place(place) => ("trades.place", order(place, known, &format!("{client}-{number}"))),

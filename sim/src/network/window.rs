@@ -16,7 +16,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that may be unread.
-const WINDOW_BYTES: usize = 8 << 10;
+const WINDOW_BYTES: usize = 16 << 10;
 
 /// The windows of all streams to certain peers. Clones are the same.
 #[derive(Clone)]

@@ -14,6 +14,8 @@ const SLACK_MS: u64 = 1_500;
 /// A request's head has arrived, and a WebSocket has connected, within so much time.
 const HEAD_MS: u64 = 10_000;
 const CONNECT_MS: u64 = 15_000;
+/// The gateway waits so long for the end of a connection that it has closed.
+const LEAVE_MS: u64 = 2_000;
 /// Sockets of one address that have not connected.
 const SOCKETS: u64 = 16;
 /// Requests of a connection at once, and a second.
@@ -41,13 +43,14 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
 
 /// Whether nothing but the gateway decided what came of it.
 fn is_telling(plan: &Plan, history: &History, came: &AbuseHistory) -> bool {
-    // a gateway that died just before has not started again yet
+    // a gateway that starts has died just before, and serves nobody for a while
+    const DYING_NS: u64 = 50_000_000;
     const DOWN_NS: u64 = 3_000_000_000;
     let at_ns = |seq: usize| history.times.get(seq).copied().unwrap_or_default();
     let (began, ended) = (at_ns(came.began), at_ns(came.ended));
     let restarted = history.gateway.starts.iter().skip(1).any(|start| {
         let start = at_ns(*start);
-        start >= began && start <= ended || (start < began && start + DOWN_NS > began)
+        start < ended + DYING_NS && start + DOWN_NS > began
     });
     came.done && plan.chaos.is_none() && !restarted
 }
@@ -70,7 +73,7 @@ fn judge(AbuseStep { guise, abuse, .. }: AbuseStep, came: &AbuseHistory) -> Judg
         }
         Abuse::NeverConnects => {
             closed(came, 4408)?;
-            within(came, CONNECT_MS)
+            within(came, CONNECT_MS + LEAVE_MS)
         }
         Abuse::WrongToken => {
             closed(came, 4401)?;
@@ -143,7 +146,8 @@ fn judge(AbuseStep { guise, abuse, .. }: AbuseStep, came: &AbuseHistory) -> Judg
                 return Err(format!("{} answers to two requests", came.answers.len()));
             };
             // answers may overtake one another
-            let conflicts = [first, second].map(|answer| answer["error"]["details"]["reason"] == "DUPLICATE_REQUEST_ID");
+            let conflicts =
+                [first, second].map(|answer| answer["error"]["details"]["reason"] == "DUPLICATE_REQUEST_ID");
             if conflicts[0] == conflicts[1] || !(first["ok"] == true || second["ok"] == true) {
                 return Err(format!("answered {first} and {second}"));
             }
@@ -153,7 +157,10 @@ fn judge(AbuseStep { guise, abuse, .. }: AbuseStep, came: &AbuseHistory) -> Judg
         Abuse::ManySockets { count } => {
             let due = count.saturating_sub(SOCKETS);
             if came.refused < due {
-                return Err(format!("{} of {count} sockets were refused, where {due} are too many", came.refused));
+                return Err(format!(
+                    "{} of {count} sockets were refused, where {due} are too many",
+                    came.refused
+                ));
             }
             Ok(())
         }
@@ -200,7 +207,8 @@ fn closed(came: &AbuseHistory, code: u16) -> Judgement {
 fn refused(came: &AbuseHistory, expected: &[(&str, &str)], times: u64) -> Judgement {
     let fits = |answer: &Value| {
         let error = &answer["error"];
-        let is = |(code, reason): &(&str, &str)| error["code"] == *code && error["details"]["reason"] == *reason;
+        let is =
+            |(code, reason): &(&str, &str)| error["code"] == *code && error["details"]["reason"] == *reason;
         answer["ok"] == false && expected.iter().any(is)
     };
     if came.answers.len() as u64 != times {
@@ -284,7 +292,8 @@ fn effects(history: &History, findings: &mut Findings) {
         if principals.contains(&principal) && !is_replayed {
             findings.add("GW04", step.seq, format!("a command of an abuser entered the journal: {command}"));
         }
-        let known = history.tokens.is_empty() || history.tokens.iter().any(|token| token.principal == principal);
+        let known =
+            history.tokens.is_empty() || history.tokens.iter().any(|token| token.principal == principal);
         if !known {
             findings.add("GW04", step.seq, format!("a command of nobody entered the journal: {command}"));
         }

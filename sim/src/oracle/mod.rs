@@ -104,4 +104,6 @@ fn is_of_venue(order: &Value) -> bool {
 #[cfg(test)]
 mod doctored;
 #[cfg(test)]
+mod doctored_clients;
+#[cfg(test)]
 mod doctored_venue;

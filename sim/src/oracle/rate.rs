@@ -80,7 +80,8 @@ fn requests(client: &ClientHistory, history: &History, findings: &mut Findings) 
     }
     for (session, passed) in by_session {
         if let Some(count) = beyond(REQUESTS, passed) {
-            let message = format!("{count} requests of one connection of the {} were let through", client.name);
+            let message =
+                format!("{count} requests of one connection of the {} were let through", client.name);
             findings.add("GW09", client.sessions[session].seq, message);
         }
     }

@@ -115,17 +115,19 @@ impl Desk {
         if reduces {
             return;
         }
-        let of_gateway = |(name, payload): &&(String, Value)| {
-            name == "event.trade.rejected" && payload["by"] == "gateway"
-        };
+        let of_gateway =
+            |(name, payload): &&(String, Value)| name == "event.trade.rejected" && payload["by"] == "gateway";
         let refused = step.events.iter().find(of_gateway).map(|(_, payload)| &payload["violations"]);
         let accepted = step.events.iter().any(|(name, payload)| {
-            name == "event.order.updated" && payload["placed"] == true && payload["order"]["status"] != "denied"
+            name == "event.order.updated"
+                && payload["placed"] == true
+                && payload["order"]["status"] != "denied"
         });
         let instrument = self.instruments.iter().find(|i| place["symbol"] == *i.symbol);
         for check in self.checks(step, place, account, instrument) {
             let Check { code, passed: Some(passed), why } = check else { continue };
-            let refuses = refused.and_then(Value::as_array).is_some_and(|v| v.iter().any(|v| v["code"] == code));
+            let refuses =
+                refused.and_then(Value::as_array).is_some_and(|v| v.iter().any(|v| v["code"] == code));
             if accepted && !passed {
                 findings.add("RK02", step.seq, format!("let through against {code}, {why}: {place}"));
             } else if refuses && passed {
@@ -178,7 +180,11 @@ impl Desk {
         let buy = place["side"] == "buy";
         let base = limit.unwrap_or(if buy { quote.bid } else { quote.ask });
         if let Some(fits) = stops_fit(place, buy, base) {
-            checks.push(Check::new("STOPS_INVALID", fits, format!("levels are measured from {}", show(base))));
+            checks.push(Check::new(
+                "STOPS_INVALID",
+                fits,
+                format!("levels are measured from {}", show(base)),
+            ));
         }
         let price = limit.unwrap_or(if buy { quote.ask } else { quote.bid });
         checks.extend(self.margin(account, instrument, volume, price));
@@ -186,13 +192,7 @@ impl Desk {
     }
 
     /// Whether the free margin is enough, unless it is a matter of cents.
-    fn margin(
-        &self,
-        account: &Account,
-        instrument: &Instrument,
-        volume: i128,
-        price: i128,
-    ) -> Option<Check> {
+    fn margin(&self, account: &Account, instrument: &Instrument, volume: i128, price: i128) -> Option<Check> {
         let mut taken = 0;
         let orders = account.orders.values().filter(|order| order.opens);
         let orders = orders.map(|order| (&order.symbol, order.volume, order.price));
@@ -220,11 +220,8 @@ impl Desk {
         for position in account.positions.values() {
             let instrument = self.instruments.iter().find(|i| i.symbol == position.symbol)?;
             let quote = instrument.quote.filter(|_| instrument.is_plain)?;
-            let moved = if position.long {
-                quote.bid - position.open_price
-            } else {
-                position.open_price - quote.ask
-            };
+            let moved =
+                if position.long { quote.bid - position.open_price } else { position.open_price - quote.ask };
             equity += in_cents(moved * instrument.contract * position.volume);
         }
         Some(equity)
@@ -242,10 +239,15 @@ impl Desk {
     fn daily_loss(&self, step: &Step, account: &Account, findings: &mut Findings) {
         let Some((limit, loss)) = self.max_daily_loss.zip(self.loss(account)) else { return };
         if loss >= limit + self.doubt(account) {
-            let message = format!("an order was let through with a loss of {}, {} is the limit", show(loss), show(limit));
+            let message = format!(
+                "an order was let through with a loss of {}, {} is the limit",
+                show(loss),
+                show(limit)
+            );
             findings.add("RK04", step.seq, message);
         } else if account.tripped {
-            let message = format!("an order was let through after the loss limit {} had tripped", show(limit));
+            let message =
+                format!("an order was let through after the loss limit {} had tripped", show(limit));
             findings.add("RK04", step.seq, message);
         }
     }
@@ -296,7 +298,8 @@ impl Desk {
             self.instruments.iter().map(|i| (i.symbol.clone(), i.quote)).collect();
         self.instruments = list("instruments").filter_map(|spec| Instrument::read(spec, &quotes)).collect();
         for spec in list("accounts") {
-            let account = self.accounts.entry(spec["id"].as_str().unwrap_or_default().to_owned()).or_default();
+            let account =
+                self.accounts.entry(spec["id"].as_str().unwrap_or_default().to_owned()).or_default();
             account.leverage = i128::from(spec["leverage"].as_i64().unwrap_or(1));
             account.is_paper = spec["id"] == PAPER;
         }
@@ -326,7 +329,9 @@ impl Desk {
     }
 
     fn filled(&mut self, fill: &Value) {
-        let Some(account) = fill["accountId"].as_str().and_then(|id| self.accounts.get_mut(id)) else { return };
+        let Some(account) = fill["accountId"].as_str().and_then(|id| self.accounts.get_mut(id)) else {
+            return;
+        };
         let money = |key: &str| units(&fill[key]).unwrap_or_default();
         account.earned += money("realizedPnl") + money("commission");
         let Some(id) = fill["positionId"].as_str() else { return };
@@ -371,7 +376,8 @@ fn margin(instrument: &Instrument, volume: i128, price: i128, leverage: i128) ->
 
 /// Whether the protective prices lie on their sides of the base. `None`: there is none that is a price.
 fn stops_fit(place: &Value, buy: bool, base: i128) -> Option<bool> {
-    let stop_loss = units(&place["stop_loss"]["price"]).map(|stop| if buy { stop < base } else { stop > base });
+    let stop_loss =
+        units(&place["stop_loss"]["price"]).map(|stop| if buy { stop < base } else { stop > base });
     let take_profit =
         units(&place["take_profit"]["price"]).map(|target| if buy { target > base } else { target < base });
     match (stop_loss, take_profit) {
@@ -394,7 +400,8 @@ impl Check {
     }
 
     fn at_most(code: &'static str, actual: i128, limit: Option<i128>) -> Self {
-        let why = limit.map_or_else(String::new, |limit| format!("this is number {actual}, {limit} are allowed"));
+        let why =
+            limit.map_or_else(String::new, |limit| format!("this is number {actual}, {limit} are allowed"));
         Self { code, passed: limit.map(|limit| actual <= limit), why }
     }
 }

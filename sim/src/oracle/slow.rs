@@ -27,7 +27,10 @@ pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
         if nap.every_ms.is_none() {
             bounded(plan, nap, history, log, &mut findings);
         }
-        if !plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Crash { .. } | FaultKind::Clog { .. }))
+        if !plan
+            .faults
+            .iter()
+            .any(|fault| matches!(fault.kind, FaultKind::Crash { .. } | FaultKind::Clog { .. }))
         {
             unnoticed(nap, history, &mut findings);
         }
@@ -53,7 +56,10 @@ fn bounded(plan: &Plan, nap: &NapHistory, history: &History, log: &Log<'_>, find
     let reader = history.clients.iter().find(|client| client.name == READER);
     let session = reader.and_then(|reader| reader.sessions.iter().rfind(|session| session.seq < nap.seq));
     let is_live = session.is_some_and(|session| {
-        at_ns(session.seq) + LIVE_AFTER_NS < nap.at_ns && session.ended.is_none_or(|ended| ended > nap.seq)
+        // whoever did not read has not seen its end, either
+        let over = session.ended.is_some_and(|ended| ended < nap.seq)
+            || history.choked_ends.iter().any(|seq| (session.seq..nap.seq).contains(seq));
+        at_ns(session.seq) + LIVE_AFTER_NS < nap.at_ns && !over
     });
     if !is_live {
         return;

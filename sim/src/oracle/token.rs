@@ -39,19 +39,15 @@ fn inputs(revocation: &Revocation, history: &History, findings: &mut Findings) {
     });
     if let Some(late) = late {
         let ms = (late.at_ns - revocation.at_ns) / 1_000_000;
-        let message =
-            format!("a command of {} came {ms} ms after it was revoked: {}", revocation.principal, late.input);
+        let message = format!(
+            "a command of {} came {ms} ms after it was revoked: {}",
+            revocation.principal, late.input
+        );
         findings.add("GW05", late.seq, message);
     }
 }
 
-fn sessions(
-    plan: &Plan,
-    revocation: &Revocation,
-    token: &Token,
-    history: &History,
-    findings: &mut Findings,
-) {
+fn sessions(plan: &Plan, revocation: &Revocation, token: &Token, history: &History, findings: &mut Findings) {
     let too_late =
         |seq: usize| history.times.get(seq).is_some_and(|at_ns| *at_ns > revocation.at_ns + IN_FLIGHT_NS);
     let only_revocations = plan.faults.iter().all(|fault| matches!(fault.kind, FaultKind::Revoke { .. }));
