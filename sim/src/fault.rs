@@ -84,6 +84,15 @@ async fn strike(world: &Arc<World>, kind: FaultKind, passing: &mut Passing) {
             took_effect(world, kind, "venue_clogged");
             until(for_ms, Box::new(move |world| world.unclog_venue(&world.venues()[venue])));
         }
+        FaultKind::Revoke { client, back_after_ms } => {
+            let world = world.clone();
+            passing.push(madsim::task::spawn(async move {
+                if world.revoke(client).await {
+                    sleep(Duration::from_millis(back_after_ms)).await;
+                    world.renew(client).await;
+                }
+            }));
+        }
         FaultKind::Partition { for_ms } => {
             world.partition(true);
             took_effect(world, kind, "partitioned");

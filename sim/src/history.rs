@@ -12,6 +12,20 @@ pub struct History {
     /// In the order of the plan.
     pub venues: Vec<MachineHistory>,
     pub clients: Vec<ClientHistory>,
+    /// What an abuser did and what came of it.
+    pub abuses: Vec<AbuseHistory>,
+    /// Tokens, as they were handed out, where a scenario has such that matter.
+    pub tokens: Vec<Token>,
+    /// Tokens that were revoked.
+    pub revocations: Vec<Revocation>,
+    /// Times in which a client did not read.
+    pub naps: Vec<NapHistory>,
+    /// Where in the trace a stream of the gateway took no more, because its peer did not read.
+    pub chokes: Vec<usize>,
+    /// Where such a stream ended without having taken more.
+    pub choked_ends: Vec<usize>,
+    /// When each record of the trace was written, in virtual nanoseconds.
+    pub times: Vec<u64>,
     /// Places in the trace where a machine noted what must not be, with its name and the mark.
     pub alarms: Vec<(usize, &'static str, String)>,
     /// What the gateway wrote to venues.
@@ -62,14 +76,6 @@ pub struct Step {
     pub input: Value,
 }
 
-impl Step {
-    /// The codes of what the gateway itself refused, in order.
-    pub fn denials(&self) -> impl Iterator<Item = &str> {
-        let rejected = self.events.iter().filter(|(name, _)| name == "event.trade.rejected");
-        rejected.filter(|(_, body)| body["by"] == "gateway").filter_map(|(_, body)| body["code"].as_str())
-    }
-}
-
 /// Inputs became durable.
 #[derive(Debug, Clone, Copy)]
 pub struct Commit {
@@ -96,6 +102,65 @@ pub struct Session {
     /// The log's end when it connected.
     pub head: Option<Cursor>,
     pub told: Vec<Told>,
+    /// Tells its token from others.
+    pub token: String,
+    /// Where in the trace it was over.
+    pub ended: Option<usize>,
+    /// The code with which the gateway closed it, if it did.
+    pub closed: Option<u16>,
+}
+
+/// A token that somebody was given.
+#[derive(Debug, Clone, Default)]
+pub struct Token {
+    /// Whose client has it.
+    pub holder: String,
+    pub principal: String,
+    /// Tells it from others.
+    pub print: String,
+}
+
+/// A client stopped reading.
+#[derive(Debug, Clone, Default)]
+pub struct NapHistory {
+    pub seq: usize,
+    pub at_ns: u64,
+    pub for_ms: u64,
+    /// It reads one frame after each so many milliseconds.
+    pub every_ms: Option<u64>,
+}
+
+/// A principal's rights ended.
+#[derive(Debug, Clone, Default)]
+pub struct Revocation {
+    pub seq: usize,
+    pub at_ns: u64,
+    pub principal: String,
+}
+
+/// What came of an abuse.
+#[derive(Debug, Clone, Default)]
+pub struct AbuseHistory {
+    /// Its place in the plan.
+    pub step: usize,
+    /// Its places in the trace.
+    pub began: usize,
+    pub ended: usize,
+    pub took_ms: u64,
+    /// Whether it came so far: a network in between may have kept it from that.
+    pub done: bool,
+    /// Of the HTTP response, if one came.
+    pub status: Option<u16>,
+    /// Responses, as frames.
+    pub answers: Vec<Value>,
+    /// The response to a good request afterwards.
+    pub alive: Option<Value>,
+    /// The code with which the gateway closed the WebSocket.
+    pub close: Option<u16>,
+    /// The connection has ended.
+    pub over: bool,
+    /// Sockets that were ended at once.
+    pub refused: u64,
 }
 
 /// A place in the log of critical events.
@@ -132,14 +197,18 @@ pub struct Request {
     /// The places in the trace where it was sent.
     pub sent: Vec<usize>,
     pub answers: Vec<Answer>,
+    /// The client has become another principal, and repeats nothing of before.
+    pub abandoned: bool,
     /// Whether the client is through with it.
     pub done: bool,
 }
 
 /// An answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Answer {
     pub seq: usize,
+    /// Where in the trace the frame was sent that it answers.
+    pub sent: usize,
     pub ok: bool,
     /// The payload, or the error.
     pub body: Value,
@@ -162,6 +231,7 @@ impl History {
             ..Self::default()
         };
         for record in trace.records() {
+            history.times.push(record.at_ns);
             let venue = Node::VENUES.into_iter().position(|node| node == record.node);
             match (record.node, venue) {
                 (node, _) if record.kind == Kind::Alarm => {
@@ -173,6 +243,32 @@ impl History {
                     let began = usize::try_from(number(&body, "began")).expect("a place in the trace");
                     let stream = number(&body, "stream");
                     history.sent.push(SentLine { stream, began, frame: body["frame"].take() });
+                }
+                (Node::Gateway, _) if record.kind == Kind::Process && is(record.body, "process", "token") => {
+                    let body = json(record.body);
+                    let [holder, principal, print] = ["holder", "principal", "print"].map(|k| text(&body, k));
+                    history.tokens.push(Token { holder, principal, print });
+                }
+                (Node::World, _)
+                    if record.kind == Kind::Fault && is(record.body, "fault", "token_revoked") =>
+                {
+                    let body = json(record.body);
+                    let principal = text(&body, "principal");
+                    let Record { seq, at_ns, .. } = record;
+                    history.revocations.push(Revocation { seq, at_ns, principal });
+                }
+                (Node::SlowReader, _) if record.kind == Kind::Fault => {
+                    let body = json(record.body);
+                    let for_ms = number(&body, "forMs");
+                    let Record { seq, at_ns, .. } = record;
+                    history.naps.push(NapHistory { seq, at_ns, for_ms, every_ms: body["everyMs"].as_u64() });
+                }
+                (Node::Gateway, _) if record.kind == Kind::Fault => {
+                    if is(record.body, "fault", "stream_choked") {
+                        history.chokes.push(record.seq);
+                    } else if is(record.body, "fault", "choked_stream_ended") {
+                        history.choked_ends.push(record.seq);
+                    }
                 }
                 (Node::Gateway, _) => history.gateway.read(record),
                 (_, Some(venue)) => history.venues[venue].read(record),
@@ -203,6 +299,14 @@ impl MachineHistory {
             _ => {}
         }
     }
+}
+
+fn is(body: &str, key: &str, value: &str) -> bool {
+    json(body)[key] == value
+}
+
+fn text(body: &Value, key: &str) -> String {
+    body[key].as_str().unwrap_or_default().to_owned()
 }
 
 fn json(body: &str) -> Value {

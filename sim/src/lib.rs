@@ -19,10 +19,12 @@ pub mod scenario;
 pub mod shrink;
 
 mod actor;
+mod contest;
 mod crossing;
 mod disk;
 mod draw;
 mod fault;
+mod guests;
 mod history;
 mod incident;
 mod market;

@@ -3,7 +3,8 @@
 
 use crate::{
     draw::Draw,
-    scenario::{Faults, Mix, Scenario, Span, Topology, Workload},
+    guests::Guests,
+    scenario::{Bursts, Faults, Mix, Scenario, Span, Topology, Workload},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,9 @@ pub struct Plan {
     pub hears_ticks: bool,
     pub operator: Vec<Step>,
     pub viewer: Vec<Step>,
+    /// Clients beyond these two.
+    #[serde(default, skip_serializing_if = "Guests::is_empty")]
+    pub guests: Guests,
     pub faults: Vec<Fault>,
 }
 
@@ -50,6 +54,9 @@ pub struct GatewayPlan {
     pub deposit: u64,
     pub commission_per_lot: String,
     pub risk: BTreeMap<String, String>,
+    /// Limits of `[gateway]` in its configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, u64>,
     pub snapshot_interval: u64,
     /// Absent: the product's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,6 +232,11 @@ pub enum Action {
         symbol: String,
     },
     Ping,
+    /// Does nothing and reads nothing for a while, or one frame after each so many milliseconds.
+    Nap {
+        for_ms: u64,
+        every_ms: Option<u64>,
+    },
 }
 
 /// An order to be placed, relative to the market of its time.
@@ -326,6 +338,8 @@ pub enum FaultKind {
     FileLost { machine: Machine, pick: u64 },
     /// Something befalls the market of a machine.
     Market { machine: Machine, event: MarketEvent, for_ms: u64 },
+    /// A client's token is revoked while the gateway runs; after a while it has another one.
+    Revoke { client: Client, back_after_ms: u64 },
 }
 
 impl FaultKind {
@@ -353,7 +367,16 @@ impl FaultKind {
             | Self::Clog { .. }
             | Self::Pause { .. }
             | Self::Partition { .. }
-            | Self::Lag { .. } => None,
+            | Self::Lag { .. }
+            | Self::Revoke { .. } => None,
+        }
+    }
+
+    /// The client that it strikes, if it strikes one.
+    pub const fn client(self) -> Option<Client> {
+        match self {
+            Self::Drop { client } | Self::Clog { client, .. } | Self::Revoke { client, .. } => Some(client),
+            _ => None,
         }
     }
 
@@ -372,6 +395,7 @@ impl FaultKind {
             | Self::DiskFull { for_ms, .. }
             | Self::DiskSlow { for_ms, .. }
             | Self::Market { for_ms, .. } => Some(for_ms),
+            Self::Revoke { back_after_ms, .. } => Some(back_after_ms),
             Self::Crash { .. }
             | Self::Drop { .. }
             | Self::VenueCrash { .. }
@@ -389,6 +413,8 @@ impl FaultKind {
 pub enum Client {
     Operator,
     Viewer,
+    SecondOperator,
+    SlowReader,
 }
 
 impl Plan {
@@ -396,6 +422,15 @@ impl Plan {
     pub fn accounts(&self) -> Vec<String> {
         let links = self.venues.iter().flat_map(|venue| &venue.accounts).map(|account| account.id.clone());
         std::iter::once(paper()).chain(links).collect()
+    }
+
+    /// Whether there is such a client.
+    pub const fn has(&self, client: Client) -> bool {
+        match client {
+            Client::Operator | Client::Viewer => true,
+            Client::SecondOperator => self.guests.second_operator.is_some(),
+            Client::SlowReader => self.guests.slow_reader.is_some(),
+        }
     }
 }
 
@@ -415,6 +450,20 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         spread(&mut operator, &venues, topology.paper_permille, &mut draw);
         spread(&mut viewer, &venues, topology.paper_permille, &mut draw);
     }
+    let guests = Guests::draw(
+        &scenario.guests,
+        duration_ms,
+        &operator,
+        |workload, draw| {
+            let mut steps = steps(workload, &scenario.topology.symbols, duration_ms, draw);
+            if let Some(topology) = &scenario.topology.venues {
+                spread(&mut steps, &venues, topology.paper_permille, draw);
+            }
+            look_first(&mut steps);
+            steps
+        },
+        &stream,
+    );
     if !hears_ticks {
         look_first(&mut operator);
     }
@@ -422,6 +471,7 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
     let mut gateway = gateway(&scenario.topology, &mut knobs);
     // otherwise the two markets go their own ways
     gateway.venue_feed = !venues.is_empty() && stream("feed").chance(700);
+    gateway.risk.extend(risk(&scenario.topology, &mut stream("risk")));
     Plan {
         scenario: name.clone(),
         seed,
@@ -438,6 +488,7 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         hears_ticks,
         operator,
         viewer,
+        guests,
         faults: {
             let mut faults = faults(scenario, venues.len(), duration_ms, &mut stream("faults"));
             let mishaps = mishaps::draw(&scenario.faults, venues.len(), &mut stream("mishaps"));
@@ -456,6 +507,7 @@ fn gateway(topology: &Topology, knobs: &mut Draw) -> GatewayPlan {
         deposit: topology.deposit,
         commission_per_lot: topology.commission_per_lot.clone(),
         risk: topology.risk.clone(),
+        limits: topology.gateway.clone(),
         snapshot_interval: topology.snapshot_interval.draw(knobs).max(1),
         feed_seed: knobs.number() >> 1, // TOML integers are signed
         sync_ms: [Span(1, 1), Span(1, 4), Span(3, 25)][knobs.within(0..=2) as usize],
@@ -463,6 +515,19 @@ fn gateway(topology: &Topology, knobs: &mut Draw) -> GatewayPlan {
         venue_feed: false,
         quote_max_age_ms: topology.quote_max_age_ms.map(|span| span.draw(knobs)),
     }
+}
+
+/// Limits that are drawn. Each is off in some seeds.
+fn risk(topology: &Topology, draw: &mut Draw) -> Vec<(String, String)> {
+    const OFF_PERMILLE: u64 = 250;
+    let mut limits = Vec::new();
+    for (key, span) in &topology.risk_within {
+        let limit = span.draw(draw);
+        if !draw.chance(OFF_PERMILLE) {
+            limits.push((key.clone(), limit.to_string()));
+        }
+    }
+    limits
 }
 
 fn venues(topology: &Topology, draw: &mut Draw) -> Vec<VenuePlan> {
@@ -554,7 +619,29 @@ fn steps(workload: &Workload, symbols: &[String], duration_ms: u64, draw: &mut D
         }
         steps.push(Step { at_ms, action, account: paper() });
     }
+    if let Some(bursts) = &workload.bursts {
+        steps.extend(burst_steps(bursts, symbols, duration_ms, draw));
+    }
     steps.sort_by_key(|step| step.at_ms);
+    steps
+}
+
+/// Many steps at once, several times.
+fn burst_steps(bursts: &Bursts, symbols: &[String], duration_ms: u64, draw: &mut Draw) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for _ in 0..bursts.count.draw(draw) {
+        let at_ms = draw.within(2_000..=duration_ms.max(2_000));
+        let mix = draw.pick(&bursts.mixes).expect("a scenario names a mix").clone();
+        for _ in 0..bursts.steps.draw(draw) {
+            let Some(action) = action(&mix, symbols, draw) else { break };
+            if let Action::Stop { global, .. } = action {
+                let resume = Action::Resume { global, by_stop: draw.chance(500) };
+                let later_ms = at_ms + draw.within(200..=2_000);
+                steps.push(Step { at_ms: later_ms, action: resume, account: paper() });
+            }
+            steps.push(Step { at_ms, action, account: paper() });
+        }
+    }
     steps
 }
 
@@ -675,6 +762,17 @@ fn faults(scenario: &Scenario, venues: usize, duration_ms: u64, draw: &mut Draw)
     }
     if venues > 0 {
         faults.extend(venue_faults(kinds, venues, draw));
+    }
+    if let Some(revoke) = &kinds.revoke {
+        let guests = &scenario.guests;
+        let mut clients = vec![Client::Operator, Client::Operator, Client::Viewer];
+        clients.extend(guests.second_operator.is_some().then_some(Client::SecondOperator));
+        clients.extend(guests.slow_reader.is_some().then_some(Client::SlowReader));
+        for _ in 0..count(revoke.count, draw) {
+            let client = *draw.pick(&clients).expect("there are some");
+            let back_after_ms = revoke.back_after_ms.draw(draw);
+            faults.push(FaultKind::Revoke { client, back_after_ms });
+        }
     }
     let mut faults: Vec<Fault> =
         faults.into_iter().map(|kind| Fault { at_ms: draw.within(1..=duration_ms), kind }).collect();

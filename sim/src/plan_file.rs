@@ -3,6 +3,7 @@
 use crate::{
     inputs::InputsPlan,
     plan::{FaultKind, MarketEvent, Plan},
+    process,
 };
 use lockstep::domain::{instrument::built_in, time::UnixNanos};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -164,14 +165,26 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
     if plan.venues.len() > VENUES_MAX {
         return wrong("plan.venues", format!("at most {VENUES_MAX}"));
     }
+    if let Err(error) = process::check_limits(&plan.gateway.limits, &plan.gateway.risk) {
+        return wrong("plan.gateway", error);
+    }
     let accounts = plan.accounts();
-    for (steps, field) in [(&plan.operator, "plan.operator"), (&plan.viewer, "plan.viewer")] {
+    let none = Vec::new();
+    let second = plan.guests.second_operator.as_ref().map_or(&none, |second| &second.steps);
+    for (steps, field) in [
+        (&plan.operator, "plan.operator"),
+        (&plan.viewer, "plan.viewer"),
+        (second, "plan.guests.second_operator.steps"),
+    ] {
         if let Some((place, step)) = steps.iter().enumerate().find(|(_, s)| !accounts.contains(&s.account)) {
             return wrong(&format!("{field}[{place}].account"), format!("there is no `{}`", step.account));
         }
     }
     for (place, fault) in plan.faults.iter().enumerate() {
         let field = |part: &str| format!("plan.faults[{place}].{part}");
+        if fault.kind.client().is_some_and(|client| !plan.has(client)) {
+            return wrong(&field("client"), "there is no such client".into());
+        }
         if fault.kind.venue().is_some_and(|venue| venue >= plan.venues.len()) {
             return wrong(&field("venue"), format!("there are {} venues", plan.venues.len()));
         }

@@ -1,14 +1,15 @@
 //! A process of the product on a simulated node, started anew after each crash: the gateway, or a venue.
 
 use crate::{
+    actor::print,
     disk::Disk,
     draw::Draw,
     market::Market,
-    network::Chaos,
+    network::{Chaos, Windows},
     panics::Panics,
     plan::{GatewayPlan, PAPER, VenuePlan},
     probe::{Coverage, SimProbe},
-    runtime::{Clock, SimRuntime},
+    runtime::{Clock, Network, SimRuntime},
     trace::{Kind, Node, Tracer},
     world::address,
 };
@@ -21,12 +22,15 @@ use lockstep::{
         services::{Files, Services},
         tokens::{Accounts, Role, TokenError, TokenStore},
     },
-    serve::{ServeOptions, serve, serve_venue},
+    serve::{Ready, ServeOptions, serve, serve_venue},
 };
+use madsim::time::sleep;
 use serde_json::json;
 use std::{
+    collections::BTreeMap,
     fmt::Write,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,14 +40,25 @@ pub const VIEWER_TOKEN: &str = "viewer.token";
 /// Where the gateway finds its token for a venue.
 pub const LINK_TOKEN: &str = "link.token";
 const GATEWAY_PORT: u16 = 18_789;
+/// How often, and after which pause, whoever wants to change tokens looks whether the process is ready.
+const READY_LOOKS: usize = 2_000;
+const READY_PAUSE: Duration = Duration::from_millis(10);
 /// Where venues listen.
 pub const VENUE_PORT: u16 = 18_790;
 
 /// What runs.
 #[derive(Debug, Clone)]
 pub enum Program {
-    Gateway { plan: GatewayPlan, links: Vec<Link> },
+    Gateway { plan: GatewayPlan, links: Vec<Link>, holders: Vec<Holder> },
     Venue { plan: VenuePlan, commission_per_lot: String },
+}
+
+/// A client that finds a token on the gateway's disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder {
+    pub name: &'static str,
+    pub role: Role,
+    pub file: &'static str,
 }
 
 /// How the gateway reaches a venue.
@@ -71,6 +86,7 @@ pub struct Setup {
     pub disk: Disk,
     pub market: Market,
     pub chaos: Chaos,
+    pub windows: Windows,
     pub tracer: Tracer,
     pub coverage: Coverage,
     pub panics: Panics,
@@ -88,6 +104,10 @@ pub struct Process {
 struct Life {
     starts: u64,
     shutdown: Option<oneshot::Sender<Shutdown>>,
+    /// Of the process that is ready; of the gateway only.
+    tokens: Option<Arc<TokenStore>>,
+    /// The first tokens are in the trace.
+    told_tokens: bool,
     ended: Option<oneshot::Receiver<()>>,
     /// Why it ended although nobody asked it to, and where in the trace.
     refused: Vec<(usize, String)>,
@@ -125,7 +145,7 @@ impl Process {
         let start = {
             let mut life = self.lock();
             life.starts += 1;
-            (life.shutdown, life.ended) = (Some(shutdown), Some(ended));
+            (life.shutdown, life.ended, life.tokens) = (Some(shutdown), Some(ended), None);
             life.starts
         };
         self.record(&json!({ "process": "started", "start": start }));
@@ -145,7 +165,7 @@ impl Process {
         self.lock().starts == start
     }
 
-    async fn serve(&self, start: u64, asked: oneshot::Receiver<Shutdown>) -> Result<(), String> {
+    async fn serve(self: &Arc<Self>, start: u64, asked: oneshot::Receiver<Shutdown>) -> Result<(), String> {
         let Setup { node, tracer, coverage, disk, market, .. } = &self.setup;
         let mount = Arc::new(disk.mount());
         let rt = self.runtime(&start.to_string());
@@ -157,15 +177,20 @@ impl Process {
             probe: Arc::new(probe),
         };
         let (ready, became_ready) = oneshot::channel();
-        let (node, tracer) = (*node, tracer.clone());
+        let process = Arc::clone(self);
         drop(madsim::task::spawn(async move {
-            if became_ready.await.is_ok() {
-                tracer.record(node, Kind::Process, r#"{"process":"ready"}"#);
+            if let Ok(Ready { tokens, .. }) = became_ready.await {
+                process.record(&json!({ "process": "ready" }));
+                process.lock().tokens = Some(tokens);
+                process.tell_tokens();
             }
         }));
         let served = match &self.setup.program {
-            Program::Gateway { plan, links } => {
-                issue(rt.clone(), mount, Role::Viewer, VIEWER_TOKEN).map_err(|error| error.to_string())?;
+            Program::Gateway { plan, links, holders } => {
+                let viewer = Holder { name: "viewer", role: Role::Viewer, file: VIEWER_TOKEN };
+                for Holder { role, file, .. } in std::iter::once(&viewer).chain(holders) {
+                    issue(rt.clone(), mount.clone(), *role, file).map_err(|error| error.to_string())?;
+                }
                 serve(rt, services, self.gateway_options(plan, links), ready, asked).await
             }
             Program::Venue { plan, commission_per_lot } => {
@@ -178,10 +203,17 @@ impl Process {
 
     /// A runtime whose randomness is a stream of its own.
     fn runtime(&self, stream: &str) -> Rt {
-        let Setup { node, seed, clock, disk, chaos, tracer, coverage, panics, .. } = &self.setup;
+        let Setup { node, seed, clock, disk, chaos, windows, tracer, coverage, panics, .. } = &self.setup;
         let random = Draw::new(*seed, &format!("{} random {stream}", node.name()));
         let runtime = SimRuntime::new(clock.clone(), random, disk.clone(), panics.clone());
-        Arc::new(runtime.with_network(chaos.clone(), *node, tracer.clone(), coverage.clone()))
+        let network = Network {
+            chaos: chaos.clone(),
+            node: *node,
+            tracer: tracer.clone(),
+            coverage: coverage.clone(),
+            windows: windows.clone(),
+        };
+        Arc::new(runtime.with_network(network))
     }
 
     fn gateway_options(&self, plan: &GatewayPlan, links: &[Link]) -> ServeOptions {
@@ -219,6 +251,56 @@ impl Process {
             self.lock().refused.push((seq, refusal));
         }
         by_disk
+    }
+
+    /// Revokes the token in the file, as the control socket of the running process does: once it is ready.
+    /// The principal that had it; `None` if nobody has it any more, or if the process does not get ready.
+    pub async fn revoke(&self, file: &str) -> Option<String> {
+        for _ in 0..READY_LOOKS {
+            let tokens = self.lock().tokens.clone();
+            if let Some(tokens) = tokens {
+                let name = tokens.find(self.small_text(file)?.trim())?.name;
+                // the process may have died since
+                if tokens.revoke(&name).is_ok() {
+                    return Some(name);
+                }
+            }
+            sleep(READY_PAUSE).await;
+        }
+        None
+    }
+
+    /// Makes a token as the control socket does, and leaves it in the file.
+    pub async fn renew(&self, holder: Holder) {
+        for _ in 0..READY_LOOKS {
+            let tokens = self.lock().tokens.clone();
+            if let Some(token) = tokens.and_then(|t| t.issue(holder.role, [].into(), Accounts::All).ok())
+                && self.setup.disk.mount().write_private(holder.file, token.as_bytes()).is_ok()
+            {
+                return self.tell_token(holder);
+            }
+            sleep(READY_PAUSE).await;
+        }
+    }
+
+    /// Who has which token, where that matters.
+    fn tell_tokens(&self) {
+        let Program::Gateway { holders, .. } = &self.setup.program else { return };
+        if !std::mem::replace(&mut self.lock().told_tokens, true) {
+            holders.iter().for_each(|holder| self.tell_token(*holder));
+        }
+    }
+
+    fn tell_token(&self, Holder { name, file, .. }: Holder) {
+        let tokens = self.lock().tokens.clone();
+        let Some((tokens, token)) = tokens.zip(self.small_text(file)) else { return };
+        let Some(principal) = tokens.find(token.trim()).map(|principal| principal.name) else { return };
+        let print = print(token.trim());
+        self.record(&json!({ "process": "token", "holder": name, "principal": principal, "print": print }));
+    }
+
+    fn small_text(&self, file: &str) -> Option<String> {
+        String::from_utf8(self.setup.disk.small_file(file)?).ok()
     }
 
     /// Asks it to drain; returns when it has ended.
@@ -261,11 +343,8 @@ fn issue(rt: Rt, files: Arc<dyn Files>, role: Role, file: &'static str) -> Resul
 
 /// The gateway's configuration file.
 fn gateway_config(plan: &GatewayPlan, links: &[Link]) -> String {
-    let mut text = String::from("[gateway]\ninsecure = true\n\n[risk]\n");
+    let mut text = limits(&plan.limits, &plan.risk);
     let mut line = |content: String| writeln!(text, "{content}").expect("a string takes everything");
-    for (key, value) in &plan.risk {
-        line(format!("{key} = {value:?}"));
-    }
     line("\n[feed]".to_owned());
     if let Some(age_ms) = plan.quote_max_age_ms {
         line(format!("quote_max_age_ms = {age_ms}"));
@@ -282,6 +361,27 @@ fn gateway_config(plan: &GatewayPlan, links: &[Link]) -> String {
         }
     }
     text
+}
+
+/// The gateway's limits and those of risk.
+fn limits(gateway: &BTreeMap<String, u64>, risk: &BTreeMap<String, String>) -> String {
+    let mut text = String::from("[gateway]\ninsecure = true\n");
+    for (key, value) in gateway {
+        writeln!(text, "{key} = {value}").expect("a string takes everything");
+    }
+    text += "\n[risk]\n";
+    for (key, value) in risk {
+        writeln!(text, "{key} = {value:?}").expect("a string takes everything");
+    }
+    text
+}
+
+/// Whether the gateway takes these limits; otherwise the key, and why not.
+pub fn check_limits(gateway: &BTreeMap<String, u64>, risk: &BTreeMap<String, String>) -> Result<(), String> {
+    let parsed = FileConfig::parse("plan", &limits(gateway, risk), &|_| None);
+    // the text that it complains of is ours: its file and line mean nothing
+    let plain = |error: String| error.splitn(3, ':').nth(2).unwrap_or(&error).trim().to_owned();
+    parsed.map(drop).map_err(|error| plain(error.to_string()))
 }
 
 /// A venue's configuration file.

@@ -1,8 +1,8 @@
 //! From a plan to a judged world.
 
 use crate::{
-    crossing, fault,
-    history::{History, Step},
+    contest, crossing, fault,
+    history::History,
     incident,
     oracle::{self, Severity, Violation},
     outcome::Outcome,
@@ -137,8 +137,10 @@ fn run_here(plan: &Plan) -> Report {
     let trace = remains.tracer.as_ref().map(Tracer::take).unwrap_or_default();
     let simulated = Duration::from_nanos(remains.clock.as_ref().map_or(0, Clock::elapsed_ns));
     let clients = remains.world.as_ref().map(|world| world.take_journals()).unwrap_or_default();
+    let abuses = remains.world.as_ref().map(|world| world.take_abuses()).unwrap_or_default();
     let mut history = History {
         clients,
+        abuses,
         unfinished: remains.unfinished.clone(),
         ..History::from_trace(&trace, plan.venues.len())
     };
@@ -153,11 +155,11 @@ fn run_here(plan: &Plan) -> Report {
         // Each kind of critical event is a mark of its own, such as `trade_canceled`.
         coverage.mark(&name.trim_start_matches("event.").replace('.', "_"));
     }
-    for code in history.gateway.steps.iter().flat_map(Step::denials) {
-        coverage.mark(&format!("denied_{}", code.to_lowercase()));
-    }
-    for mark in incident::marks(plan, &history) {
+    for mark in incident::marks(plan, &history).into_iter().chain(contest::marks(&history)) {
         coverage.mark(mark);
+    }
+    for code in contest::denials(&history) {
+        coverage.mark(&format!("denied_{}", code.to_ascii_lowercase()));
     }
     let counts = Counts { crossings: crossing::count(&trace, &history), ..coverage.counts() };
     judge(plan, trace, &history, Ending { notes, hung, counts, simulated })

@@ -3,7 +3,7 @@
 use crate::{
     disk::Disk,
     draw::Draw,
-    network::{Chaos, Tap},
+    network::{Chaos, Tap, Windows},
     panics::Panics,
     probe::Coverage,
     timer::OneTimer,
@@ -102,11 +102,12 @@ pub struct SimRuntime {
 
 /// What the process's connections go through, if they are not plain.
 #[derive(Clone)]
-struct Network {
-    chaos: Chaos,
-    node: Node,
-    tracer: Tracer,
-    coverage: Coverage,
+pub struct Network {
+    pub chaos: Chaos,
+    pub node: Node,
+    pub tracer: Tracer,
+    pub coverage: Coverage,
+    pub windows: Windows,
 }
 
 impl Network {
@@ -125,8 +126,8 @@ impl SimRuntime {
 
     /// The same, whose streams suffer, and whose lines to others and troubles with the disk are in the trace.
     #[must_use]
-    pub fn with_network(mut self, chaos: Chaos, node: Node, tracer: Tracer, coverage: Coverage) -> Self {
-        self.network = Some(Network { chaos, node, tracer, coverage });
+    pub fn with_network(mut self, network: Network) -> Self {
+        self.network = Some(network);
         self
     }
 }
@@ -155,10 +156,10 @@ impl Runtime for SimRuntime {
     }
 
     fn listen(&self, address: String) -> BoxFuture<io::Result<Box<dyn Listener>>> {
-        let chaos = self.network.as_ref().map(|network| network.chaos.clone());
+        let network = self.network.clone();
         Box::pin(async move {
             let listener = TcpListener::bind(address).await?;
-            Ok(Box::new(SimListener { listener, chaos }) as Box<dyn Listener>)
+            Ok(Box::new(SimListener { listener, network }) as Box<dyn Listener>)
         })
     }
 
@@ -208,16 +209,18 @@ impl Runtime for SimRuntime {
 
 struct SimListener {
     listener: TcpListener,
-    chaos: Option<Chaos>,
+    network: Option<Network>,
 }
 
 impl Listener for SimListener {
     fn accept(&mut self) -> Pin<Box<dyn Future<Output = io::Result<(Box<dyn Stream>, String)>> + Send + '_>> {
         Box::pin(async {
             let (stream, peer) = self.listener.accept().await?;
-            let stream = match &self.chaos {
+            let stream = match &self.network {
                 None => Box::new(stream) as Box<dyn Stream>,
-                Some(chaos) => Box::new(chaos.stream(stream)),
+                Some(Network { chaos, windows, .. }) => {
+                    Box::new(chaos.stream(windows.accepted(stream, peer)))
+                }
             };
             Ok((stream, peer.ip().to_string()))
         })

@@ -2,7 +2,9 @@
 
 use crate::{
     draw::Draw,
+    guests::GuestMix,
     plan::{ChaosPlan, RelayPlan},
+    process,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -25,6 +27,9 @@ pub struct Scenario {
     pub topology: Topology,
     pub operator: Workload,
     pub viewer: Workload,
+    /// Clients beyond these two.
+    #[serde(default)]
+    pub guests: GuestMix,
     #[serde(default)]
     pub faults: Faults,
     /// Marks that a sweep must reach at least once.
@@ -49,6 +54,12 @@ pub struct Topology {
     /// Quotes that are older are not traded on; absent: the product's default.
     #[serde(default)]
     pub quote_max_age_ms: Option<Span>,
+    /// Such limits that are drawn anew for each world, and are off in some.
+    #[serde(default)]
+    pub risk_within: BTreeMap<String, Span>,
+    /// Limits of `[gateway]` in the gateway's configuration, such as `outbound_frames`.
+    #[serde(default)]
+    pub gateway: BTreeMap<String, u64>,
     /// Records between snapshots, least and most.
     #[serde(default = "snapshots")]
     pub snapshot_interval: Span,
@@ -91,6 +102,20 @@ pub struct Workload {
     pub steps: Span,
     /// How often each kind of step is taken, relative to the others.
     pub mix: Mix,
+    /// Times at which it does many things at once, besides.
+    #[serde(default)]
+    pub bursts: Option<Bursts>,
+}
+
+/// See `Workload::bursts`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bursts {
+    pub count: Span,
+    /// Steps of each.
+    pub steps: Span,
+    /// Each is of one of these.
+    pub mixes: Vec<Mix>,
 }
 
 /// Weights of the kinds of steps.
@@ -159,6 +184,18 @@ pub struct Faults {
     pub chaos: Option<ChaosPlan>,
     /// A relay between gateway and venues loses, repeats and delays frames.
     pub relay: Option<RelayPlan>,
+    /// A client's token is revoked while the gateway runs, as by `lockstep token revoke`; later it has
+    /// another one.
+    pub revoke: Option<RevokeFault>,
+}
+
+/// See `Faults::revoke`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeFault {
+    pub count: Span,
+    /// How long the client is kept out, in milliseconds.
+    pub back_after_ms: Span,
 }
 
 /// See `Faults::crash`.
@@ -380,9 +417,42 @@ impl Scenario {
             Some(("topology.snapshot_interval", *snapshot_interval)),
             self.topology.quote_max_age_ms.map(|span| ("topology.quote_max_age_ms", span)),
         ];
-        for (key, Span(least, most)) in counts.into_iter().flatten() {
+        let revoke = self.faults.revoke.as_ref();
+        let more = [
+            revoke.map(|f| ("faults.revoke.count", f.count)),
+            revoke.map(|f| ("faults.revoke.back_after_ms", f.back_after_ms)),
+            self.operator.bursts.as_ref().map(|b| ("operator.bursts.count", b.count)),
+            self.operator.bursts.as_ref().map(|b| ("operator.bursts.steps", b.steps)),
+            self.viewer.bursts.as_ref().map(|b| ("viewer.bursts.count", b.count)),
+            self.viewer.bursts.as_ref().map(|b| ("viewer.bursts.steps", b.steps)),
+        ];
+        let more = more.into_iter().flatten().chain(self.guests.spans());
+        for (key, Span(least, most)) in counts.into_iter().flatten().chain(more) {
             if least > most || most > 100_000 {
                 return Err(format!("{key} = [{least}, {most}]: least, then most, up to 100000"));
+            }
+        }
+        for (key, permille) in self.guests.permilles() {
+            if permille > 1_000 {
+                return Err(format!("guests.{key} = {permille}: at most 1000"));
+            }
+        }
+        let bursts = [("operator", &self.operator.bursts), ("viewer", &self.viewer.bursts)];
+        for (client, bursts) in bursts {
+            if bursts.as_ref().is_some_and(|bursts| bursts.mixes.is_empty()) {
+                return Err(format!("{client}.bursts.mixes: needs at least one mix"));
+            }
+        }
+        let Topology { gateway, risk, risk_within, .. } = &self.topology;
+        process::check_limits(gateway, risk).map_err(|error| format!("topology.{error}"))?;
+        for (key, Span(least, most)) in risk_within {
+            if least > most {
+                return Err(format!("topology.risk_within.{key} = [{least}, {most}]: least, then most"));
+            }
+            for bound in [least, most] {
+                let limit = [(key.clone(), bound.to_string())].into();
+                let plain = |error: String| error.replacen("risk.", "topology.risk_within.", 1);
+                process::check_limits(gateway, &limit).map_err(plain)?;
             }
         }
         if let Some(Venues { count, accounts, paper_permille }) = &self.topology.venues {
@@ -459,6 +529,52 @@ mod tests {
         assert!(unknown.contains("duration_ms") && !unknown.contains('\n'), "{unknown}");
         let name = wrong(&good.replace("name = \"quiet_day\"", "name = \"loud_day\"")).to_string();
         assert_eq!(name, "quiet_day.toml: the file of `loud_day` must be called loud_day.toml");
+        for (good, bad, told) in [
+            (
+                "deposit = 10000",
+                "deposit = 10000\ngateway = { outbound_frame = 3 }",
+                "topology.gateway.outbound_frame: there is no such key; did you mean `outbound_frames`?",
+            ),
+            (
+                "deposit = 10000",
+                "deposit = 10000\ngateway = { outbound_frames = 3 }",
+                "topology.gateway.outbound_frames: 3 is not ",
+            ),
+            (
+                "deposit = 10000",
+                "deposit = 10000\nrisk_within = { max_positions = [4, 1] }",
+                "topology.risk_within.max_positions = [4, 1]: least, then most",
+            ),
+            (
+                "deposit = 10000",
+                "deposit = 10000\nrisk_within = { max_position = [1, 4] }",
+                "topology.risk_within.max_position: there is no such key",
+            ),
+            (
+                "[operator]",
+                "[guests.abuser]\nsteps = [9, 1]\n[operator]",
+                "guests.abuser.steps = [9, 1]: least, then most",
+            ),
+            (
+                "[operator]",
+                "[guests.second_operator]\nsteps = [1, 9]\nmix = {}\nclash_permille = 1001\n[operator]",
+                "guests.second_operator.clash_permille = 1001: at most 1000",
+            ),
+            (
+                "[operator]",
+                "[faults.revoke]\ncount = [1, 0]\nback_after_ms = [1, 2]\n[operator]",
+                "faults.revoke.count = [1, 0]: least, then most",
+            ),
+            (
+                "[operator]",
+                "[operator]\nbursts = { count = [1, 1], steps = [1, 1], mixes = [] }",
+                "operator.bursts.mixes: needs at least one mix",
+            ),
+        ] {
+            let text = std::fs::read_to_string(&path).expect("there").replacen(good, bad, 1);
+            let error = wrong(&text).to_string();
+            assert!(error.contains(told) && !error.contains('\n'), "{error}");
+        }
         let unknown = select(&folder(None), "nothing").expect_err("unknown").to_string();
         assert!(unknown.starts_with("no scenario `nothing`; there are: "), "{unknown}");
     }

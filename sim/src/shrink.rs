@@ -5,8 +5,9 @@
 
 use crate::{
     draw::Draw,
+    guests::{AbuseStep, Guests},
     outcome::Outcome,
-    plan::{ChaosPlan, Plan, RelayPlan},
+    plan::{ChaosPlan, Client, FaultKind, Plan, RelayPlan, Step},
     run::Report,
 };
 
@@ -53,7 +54,7 @@ pub struct Shrunk<P = Plan> {
 
 /// Steps of clients and faults, those of streams and relay included: a kind of them counts as one.
 pub fn size(plan: &Plan) -> usize {
-    plan.operator.len() + plan.viewer.len() + plan.faults.len() + kinds(plan).len()
+    plan.operator.len() + plan.viewer.len() + plan.guests.len() + plan.faults.len() + kinds(plan).len()
 }
 
 /// Whether a plan fails as it is to.
@@ -68,6 +69,7 @@ pub fn shrink(plan: &Plan, fails: Fails<'_>, budget: &Budget<'_>) -> Shrunk {
         search.thin(|plan| &mut plan.faults);
         search.thin(|plan| &mut plan.operator);
         search.thin(|plan| &mut plan.viewer);
+        search.thin_guests();
         search.shorten();
         if size(&search.best) == before || !(budget.goes_on)() {
             break;
@@ -77,6 +79,7 @@ pub fn shrink(plan: &Plan, fails: Fails<'_>, budget: &Budget<'_>) -> Shrunk {
     search.one_by_one(|plan| &mut plan.faults);
     search.one_by_one(|plan| &mut plan.operator);
     search.one_by_one(|plan| &mut plan.viewer);
+    search.guests_one_by_one();
     search.shorten();
     search.end()
 }
@@ -173,6 +176,30 @@ impl Search<'_> {
         }
     }
 
+    /// Leaves out what the guests do; who does nothing does not come.
+    fn thin_guests(&mut self) {
+        for list in guest_lists(&self.best) {
+            match list {
+                GuestList::Steps(list) => self.thin(list),
+                GuestList::Abuses(list) => self.thin(list),
+            }
+        }
+        for dismiss in dismissals(&self.best) {
+            let mut without = self.best.clone();
+            dismiss(&mut without);
+            self.take_first(&[without]);
+        }
+    }
+
+    fn guests_one_by_one(&mut self) {
+        for list in guest_lists(&self.best) {
+            match list {
+                GuestList::Steps(list) => self.one_by_one(list),
+                GuestList::Abuses(list) => self.one_by_one(list),
+            }
+        }
+    }
+
     /// Ends the plan soon after its last step, and brings the steps closer together.
     fn shorten(&mut self) {
         let mut candidate = self.best.clone();
@@ -183,6 +210,7 @@ impl Search<'_> {
         loop {
             let mut closer = self.best.clone();
             let steps = closer.operator.iter_mut().chain(&mut closer.viewer).map(|step| &mut step.at_ms);
+            let steps = steps.chain(closer.guests.times());
             steps.chain(closer.faults.iter_mut().map(|fault| &mut fault.at_ms)).for_each(|at| *at /= 2);
             closer.duration_ms = closer.duration_ms.min(last_ms(&closer) + AFTERMATH_MS);
             if closer == self.best || self.take_first(&[closer]).is_none() {
@@ -192,9 +220,59 @@ impl Search<'_> {
     }
 }
 
+/// A list of a guest that is there.
+enum GuestList {
+    Steps(fn(&mut Plan) -> &mut Vec<Step>),
+    Abuses(fn(&mut Plan) -> &mut Vec<AbuseStep>),
+}
+
+fn guest_lists(plan: &Plan) -> Vec<GuestList> {
+    let Guests { second_operator, slow_reader, abuser } = &plan.guests;
+    let mut lists = Vec::new();
+    if second_operator.is_some() {
+        let list: fn(&mut Plan) -> &mut Vec<Step> =
+            |plan| &mut plan.guests.second_operator.as_mut().expect("it is there").steps;
+        lists.push(GuestList::Steps(list));
+    }
+    if slow_reader.is_some() {
+        lists.push(GuestList::Steps(|plan| plan.guests.slow_reader.as_mut().expect("it is there")));
+    }
+    if abuser.is_some() {
+        lists.push(GuestList::Abuses(|plan| plan.guests.abuser.as_mut().expect("it is there")));
+    }
+    lists
+}
+
+/// Ways to leave out a whole guest, and the faults that concern it.
+fn dismissals(plan: &Plan) -> Vec<fn(&mut Plan)> {
+    let Guests { second_operator, slow_reader, abuser } = &plan.guests;
+    let mut found: Vec<fn(&mut Plan)> = Vec::new();
+    let mut add = |there: bool, dismiss: fn(&mut Plan)| found.extend(there.then_some(dismiss));
+    add(second_operator.is_some(), |plan| {
+        plan.guests.second_operator = None;
+        forget_client(plan, Client::SecondOperator);
+    });
+    add(slow_reader.is_some(), |plan| {
+        plan.guests.slow_reader = None;
+        forget_client(plan, Client::SlowReader);
+    });
+    add(abuser.is_some(), |plan| plan.guests.abuser = None);
+    found
+}
+
+fn forget_client(plan: &mut Plan, gone: Client) {
+    plan.faults.retain(|fault| match fault.kind {
+        FaultKind::Drop { client } | FaultKind::Clog { client, .. } | FaultKind::Revoke { client, .. } => {
+            client != gone
+        }
+        _ => true,
+    });
+}
+
 fn last_ms(plan: &Plan) -> u64 {
     let steps = plan.operator.iter().chain(&plan.viewer).map(|step| step.at_ms);
-    steps.chain(plan.faults.iter().map(|fault| fault.at_ms)).max().unwrap_or(0)
+    let guests: Vec<u64> = plan.guests.clone().times().map(|at_ms| *at_ms).collect();
+    steps.chain(guests).chain(plan.faults.iter().map(|fault| fault.at_ms)).max().unwrap_or(0)
 }
 
 /// The same under its own schedule first, then under others.
@@ -246,7 +324,7 @@ fn kinds(plan: &Plan) -> Vec<fn(&mut Plan)> {
 mod tests {
     use super::*;
     use crate::{
-        plan::{Action, FaultKind, plan},
+        plan::{Action, plan},
         scenario,
     };
 
@@ -294,6 +372,37 @@ mod tests {
         let small = shrink(&plan, &needs, &endless(2)).plan;
         assert_eq!((small.operator.len(), small.faults.len()), (1, 0));
         assert_ne!(small.schedule_seed, own, "the schedule that does it is kept");
+    }
+
+    #[test]
+    fn guests_and_what_they_do_are_left_out_and_kept_as_needed() {
+        let of = |name: &str, has: &dyn Fn(&Plan) -> bool| {
+            let scenario = &scenario::select(&scenario::folder(None), name).expect("it is there")[0];
+            (0..100).map(|seed| plan(seed, scenario)).find(|plan| has(plan)).expect("some seed has them")
+        };
+        let hostile = of("hostile_client", &|p| p.guests.abuser.as_ref().is_some_and(|a| a.len() > 10));
+        let slow = of("slow_consumer", &|p| p.guests.slow_reader.as_ref().is_some_and(|n| n.len() > 1));
+        let revoked =
+            of("token_revoked", &|p| p.faults.iter().any(|f| matches!(f.kind, FaultKind::Revoke { .. })));
+        let all = Plan {
+            guests: Guests {
+                abuser: hostile.guests.abuser,
+                slow_reader: slow.guests.slow_reader,
+                ..revoked.guests.clone()
+            },
+            ..revoked
+        };
+        let second = |p: &Plan| p.guests.second_operator.as_ref().map_or(0, |second| second.steps.len());
+        assert!(second(&all) > 2);
+        let none = shrink(&all, &|p| !p.operator.is_empty(), &endless(2)).plan;
+        assert_eq!((size(&none), none.guests.is_empty()), (1, true), "{none:?}");
+        let needs = |p: &Plan| {
+            let revokes = p.faults.iter().any(|f| matches!(f.kind, FaultKind::Revoke { .. }));
+            second(p) > 1 && p.guests.abuser.as_ref().is_some_and(|a| !a.is_empty()) && revokes
+        };
+        let small = shrink(&all, &needs, &endless(2)).plan;
+        assert_eq!((size(&small), small.guests.slow_reader.is_none()), (4, true), "{small:?}");
+        assert!(needs(&small) && small.duration_ms < all.duration_ms);
     }
 
     #[test]

@@ -1,21 +1,25 @@
 //! The nodes of a world and what can be done to them.
 
 use crate::{
-    actor::{Client, Control, Setup},
+    actor::{
+        Client, Control, Setup,
+        abuser::{self, Abuser},
+    },
     disk::Disk,
     draw::Draw,
-    history::ClientHistory,
+    guests::SecondOperator,
+    history::{AbuseHistory, ClientHistory},
     market::Market,
-    network::{Chaos, Relay},
+    network::{Chaos, Relay, Windows},
     panics::Panics,
-    plan::{self, Plan, VenuePlan},
+    plan::{self, FaultKind, Plan, VenuePlan},
     probe::Coverage,
-    process::{self, Link, Process, Program},
+    process::{self, Holder, Link, Process, Program},
     runtime::Clock,
     scenario::Span,
     trace::{Kind, Node, Tracer},
 };
-use lockstep::domain::time::UnixNanos;
+use lockstep::{domain::time::UnixNanos, node::tokens::Role};
 use madsim::{
     net::NetSim,
     runtime::{Handle, NodeHandle},
@@ -49,6 +53,17 @@ pub struct World {
     latency: Span,
     operator: Actor,
     viewer: Actor,
+    second_operator: Option<Actor>,
+    slow_reader: Option<Actor>,
+    abuser: Option<Stranger>,
+}
+
+/// An abuser and its node.
+struct Stranger {
+    node: NodeHandle,
+    enough: mpsc::UnboundedSender<()>,
+    journal: Arc<Mutex<Vec<AbuseHistory>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A node that runs the product.
@@ -85,6 +100,32 @@ struct Foundry<'a> {
     coverage: &'a Coverage,
     panics: &'a Panics,
     gave_up: mpsc::UnboundedSender<(Node, u64)>,
+    windows: &'a Windows,
+}
+
+const OPERATOR: Holder =
+    Holder { name: Node::Operator.name(), role: Role::Operator, file: process::OPERATOR_TOKEN };
+const VIEWER: Holder = Holder { name: Node::Viewer.name(), role: Role::Viewer, file: process::VIEWER_TOKEN };
+const SECOND_OPERATOR: Holder =
+    Holder { name: Node::SecondOperator.name(), role: Role::Operator, file: "second-operator.token" };
+const SLOW_READER: Holder =
+    Holder { name: Node::SlowReader.name(), role: Role::Viewer, file: "slow-reader.token" };
+const ABUSER: [Holder; 2] = [
+    Holder { name: Node::Abuser.name(), role: Role::Operator, file: abuser::OPERATOR_FILE },
+    Holder { name: Node::Abuser.name(), role: Role::Viewer, file: abuser::VIEWER_FILE },
+];
+
+/// Everybody whose token matters beyond opening the door; empty if that is nobody.
+fn holders(plan: &Plan) -> Vec<Holder> {
+    let guests = &plan.guests;
+    let revokes = plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Revoke { .. }));
+    if guests.is_empty() && !revokes {
+        return Vec::new();
+    }
+    let second = guests.second_operator.is_some().then_some(SECOND_OPERATOR);
+    let slow = guests.slow_reader.is_some().then_some(SLOW_READER);
+    let abuser = guests.abuser.iter().flat_map(|_| ABUSER);
+    [OPERATOR, VIEWER].into_iter().chain(second).chain(slow).chain(abuser).collect()
 }
 
 impl World {
@@ -94,6 +135,7 @@ impl World {
         set_latency(plan.network.latency_ms, 0);
         let start = UnixNanos::parse(&plan.start).expect("plans hold instants");
         let (gave_up, given_up) = mpsc::unbounded_channel();
+        let windows = Windows::new(vec![address(Node::SlowReader)], tracer.clone(), coverage.clone());
         let foundry = Foundry {
             handle: &handle,
             plan,
@@ -102,20 +144,31 @@ impl World {
             coverage: &coverage,
             panics: &panics,
             gave_up,
+            windows: &windows,
         };
         let venues: Vec<Machine> =
             plan.venues.iter().zip(Node::VENUES).map(|(venue, node)| foundry.venue(node, venue)).collect();
         let relay = foundry.relay(&venues);
         let gateway = foundry.gateway(&venues, relay.is_some());
+        let second = plan.guests.second_operator.as_ref();
         let client = |node: Node, steps: &[plan::Step], token_file: &'static str| {
+            let same_keys = second.is_some_and(|second| second.same_keys) && node == Node::SecondOperator;
+            let topics: &[&str] = match node {
+                Node::Operator if plan.hears_ticks => &["market.price.tick"],
+                Node::SlowReader => &["*"],
+                _ => &[],
+            };
             let setup = Setup {
                 node,
                 address: gateway.process.address(),
                 token_file,
+                topics,
+                key_name: if same_keys { Node::Operator.name() } else { node.name() },
+                knows_others: second.is_some() && matches!(node, Node::Operator | Node::SecondOperator),
+                windows: windows.clone(),
                 gateway_disk: gateway.disk.clone(),
                 accounts: plan.accounts(),
                 steps: steps.to_vec(),
-                hears_ticks: node == Node::Operator && plan.hears_ticks,
                 tracer: tracer.clone(),
                 coverage: coverage.clone(),
                 clock: Clock::new(start, 0),
@@ -125,9 +178,28 @@ impl World {
         };
         let operator = client(Node::Operator, &plan.operator, process::OPERATOR_TOKEN);
         let viewer = client(Node::Viewer, &plan.viewer, process::VIEWER_TOKEN);
+        let second_operator = second
+            .map(|SecondOperator { steps, .. }| client(Node::SecondOperator, steps, SECOND_OPERATOR.file));
+        let slow_reader = plan.guests.slow_reader.as_ref();
+        let slow_reader = slow_reader.map(|naps| client(Node::SlowReader, naps, SLOW_READER.file));
+        let abuser = foundry.abuser(&gateway);
         let latency = plan.network.latency_ms;
         let given_up = Mutex::new(Some(given_up));
-        Self { handle, tracer, coverage, gateway, venues, relay, given_up, latency, operator, viewer }
+        Self {
+            handle,
+            tracer,
+            coverage,
+            gateway,
+            venues,
+            relay,
+            given_up,
+            latency,
+            operator,
+            viewer,
+            second_operator,
+            slow_reader,
+            abuser,
+        }
     }
 
     /// The machine of the gateway.
@@ -249,6 +321,22 @@ impl World {
         unclog(&self.gateway.node, &self.actor(client).node);
     }
 
+    /// Takes a client's token away, once the gateway is ready. Whether it had one.
+    pub async fn revoke(&self, client: plan::Client) -> bool {
+        let Holder { name, file, .. } = holder(client);
+        let Some(principal) = self.gateway.process.revoke(file).await else { return false };
+        self.coverage.mark("token_revoked");
+        let body = format!(r#"{{"fault":"token_revoked","holder":"{name}","principal":"{principal}"}}"#);
+        self.tracer.record(Node::World, Kind::Fault, &body);
+        true
+    }
+
+    /// Gives it another one.
+    pub async fn renew(&self, client: plan::Client) {
+        self.gateway.process.renew(holder(client)).await;
+        self.coverage.mark("token_renewed");
+    }
+
     /// Nothing goes wrong any more with any stream or disk.
     pub fn calm(&self) {
         for machine in self.machines() {
@@ -262,11 +350,19 @@ impl World {
 
     /// Nothing goes wrong any more: clients bring everything to its end. Returns when they are done.
     pub async fn finish(&self) {
-        for actor in [&self.operator, &self.viewer] {
+        if let Some(Stranger { enough, task, .. }) = &self.abuser {
+            // It may have nothing left to do.
+            let _ = enough.send(());
+            let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task {
+                let _ = task.await; // a panic of it is noted where it happened
+            }
+        }
+        for actor in self.actors() {
             // A client that is done already needs no word.
             let _ = actor.control.send(Control::Finish);
         }
-        for actor in [&self.operator, &self.viewer] {
+        for actor in self.actors() {
             let task = actor.task.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(task) = task {
                 let _ = task.await; // a panic of a client is noted where it happened
@@ -276,7 +372,16 @@ impl World {
 
     /// The clients' journals so far; what follows begins empty ones.
     pub fn take_journals(&self) -> Vec<ClientHistory> {
-        [&self.operator, &self.viewer].map(|actor| std::mem::take(&mut *actor.journal())).into()
+        self.actors().map(|actor| std::mem::take(&mut *actor.journal())).collect()
+    }
+
+    /// What the abuser wrote down so far.
+    pub fn take_abuses(&self) -> Vec<AbuseHistory> {
+        let journal = self.abuser.as_ref().map(|abuser| &abuser.journal);
+        let take = |journal: &Arc<Mutex<Vec<AbuseHistory>>>| {
+            std::mem::take(&mut *journal.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        journal.map(take).unwrap_or_default()
     }
 
     /// What each client still waits for, in words.
@@ -286,14 +391,16 @@ impl World {
             let open = requests.iter().filter(|r| !r.done).count();
             format!("{name}: {open} requests open, {} connections", sessions.len())
         };
-        [&self.operator, &self.viewer].map(open).into()
+        self.actors().map(open).collect()
     }
 
     /// Kills what still runs, so that its memory is freed: madsim frees nothing by itself.
     pub async fn end(&self) {
         let machines = self.machines().map(|machine| &machine.node);
         let middle = self.relay.as_ref().map(|middle| &middle.node);
-        for node in machines.chain(middle).chain([&self.operator.node, &self.viewer.node]) {
+        let abuser = self.abuser.as_ref().map(|abuser| &abuser.node);
+        let actors = self.actors().map(|actor| &actor.node);
+        for node in machines.chain(middle).chain(actors).chain(abuser) {
             self.handle.resume(node.id()); // a paused node must not be killed
             self.handle.kill(node.id());
         }
@@ -304,11 +411,27 @@ impl World {
         std::iter::once(&self.gateway).chain(&self.venues)
     }
 
-    const fn actor(&self, client: plan::Client) -> &Actor {
-        match client {
-            plan::Client::Operator => &self.operator,
-            plan::Client::Viewer => &self.viewer,
-        }
+    fn actors(&self) -> impl Iterator<Item = &Actor> {
+        [&self.operator, &self.viewer].into_iter().chain(&self.second_operator).chain(&self.slow_reader)
+    }
+
+    fn actor(&self, client: plan::Client) -> &Actor {
+        let actor = match client {
+            plan::Client::Operator => Some(&self.operator),
+            plan::Client::Viewer => Some(&self.viewer),
+            plan::Client::SecondOperator => self.second_operator.as_ref(),
+            plan::Client::SlowReader => self.slow_reader.as_ref(),
+        };
+        actor.expect("plans name clients that there are")
+    }
+}
+
+const fn holder(client: plan::Client) -> Holder {
+    match client {
+        plan::Client::Operator => OPERATOR,
+        plan::Client::Viewer => VIEWER,
+        plan::Client::SecondOperator => SECOND_OPERATOR,
+        plan::Client::SlowReader => SLOW_READER,
     }
 }
 
@@ -334,8 +457,28 @@ impl Foundry<'_> {
             token: venue.process.issue_link_token(),
         });
         let plan = &self.plan.gateway;
-        let program = Program::Gateway { plan: plan.clone(), links: links.collect() };
+        let holders = holders(self.plan);
+        let program = Program::Gateway { plan: plan.clone(), links: links.collect(), holders };
         self.machine(Node::Gateway, program, plan.sync_ms, plan.clock_skew_ms)
+    }
+
+    fn abuser(&self, gateway: &Machine) -> Option<Stranger> {
+        let setup = abuser::Setup {
+            address: gateway.process.address(),
+            gateway_disk: gateway.disk.clone(),
+            steps: self.plan.guests.abuser.clone()?,
+            symbol: self.plan.gateway.symbols[0].clone(),
+            tracer: self.tracer.clone(),
+            coverage: self.coverage.clone(),
+            clock: Clock::new(self.start, 0),
+            draw: Draw::new(self.plan.seed, Node::Abuser.name()),
+        };
+        let (name, ip) = (Node::Abuser.name(), address(Node::Abuser));
+        let node = self.handle.create_node().name(name).ip(ip).build();
+        let (enough, told) = mpsc::unbounded_channel();
+        let (abuser, journal) = Abuser::new(setup);
+        let task = Mutex::new(Some(node.spawn(abuser.run(told))));
+        Some(Stranger { node, enough, journal, task })
     }
 
     fn relay(&self, venues: &[Machine]) -> Option<Middle> {
@@ -371,6 +514,7 @@ impl Foundry<'_> {
             disk: disk.clone(),
             market: market.clone(),
             chaos: chaos.clone(),
+            windows: self.windows.clone(),
             tracer,
             coverage,
             panics: self.panics.clone(),

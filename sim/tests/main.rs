@@ -105,6 +105,36 @@ fn dt01_timeout_was_executed() {
 }
 
 #[test]
+fn dt01_two_operators() {
+    dt01("two_operators");
+}
+
+#[test]
+fn dt01_token_revoked() {
+    dt01("token_revoked");
+}
+
+#[test]
+fn dt01_rate_limit() {
+    dt01("rate_limit");
+}
+
+#[test]
+fn dt01_slow_consumer() {
+    dt01("slow_consumer");
+}
+
+#[test]
+fn dt01_hostile_client() {
+    dt01("hostile_client");
+}
+
+#[test]
+fn dt01_risk_limits() {
+    dt01("risk_limits");
+}
+
+#[test]
 fn crashes_strike_inside_commits_and_lose_nothing() {
     let marks: Vec<String> =
         plans("gateway_crash").iter().flat_map(|plan| ends_well(plan).counts.marks.into_keys()).collect();

@@ -9,7 +9,8 @@ use crate::{
     disk::Disk,
     draw::Draw,
     history::{Answer, ClientHistory, Cursor, Request, Session, Told},
-    plan::{PAPER, Step},
+    network::{Windowed, Windows},
+    plan::{Action, PAPER, Step},
     probe::Coverage,
     runtime::Clock,
     trace::{Kind, Node, Tracer},
@@ -47,7 +48,7 @@ const REPEATED_AT_END: usize = 8;
 /// Orders that are looked up at the end.
 const LOOKED_UP_AT_END: usize = 12;
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Windowed<TcpStream>>;
 
 /// What the world tells a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +69,13 @@ pub struct Setup {
     /// All accounts of the gateway.
     pub accounts: Vec<String>,
     pub steps: Vec<Step>,
-    /// Whether it subscribes to every tick.
-    pub hears_ticks: bool,
+    /// What it subscribes to.
+    pub topics: &'static [&'static str],
+    /// Whose idempotency keys it uses.
+    pub key_name: &'static str,
+    /// Whether it also acts upon orders of others that it heard of.
+    pub knows_others: bool,
+    pub windows: Windows,
     pub tracer: Tracer,
     pub coverage: Coverage,
     pub clock: Clock,
@@ -83,8 +89,17 @@ pub struct Client {
     known: Known,
     due: VecDeque<Step>,
     open: Vec<Open>,
-    /// Every request id that was ever sent, and what it was for.
-    ids: BTreeMap<String, usize>,
+    /// Every request id that was ever sent: what it was for, and where in the trace.
+    ids: BTreeMap<String, (usize, usize)>,
+    /// Tells its token from others; empty before the first connection.
+    token: String,
+    /// The first of the requests that are its principal's.
+    own_since: usize,
+    nap: Option<Nap>,
+    /// When a rate last refused something.
+    limited_ns: Option<u64>,
+    /// By rate, when the last of those has its turn that it refused.
+    turns: BTreeMap<String, u64>,
     /// What it has applied of the log.
     cursor: Option<Cursor>,
     phase: Phase,
@@ -101,6 +116,14 @@ struct Open {
     until_ns: u64,
     /// Ends with the connection.
     of_session: bool,
+}
+
+/// A time in which it does nothing.
+#[derive(Debug, Clone, Copy)]
+struct Nap {
+    until_ns: u64,
+    /// Reads one frame then, and again after so long.
+    reads: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +144,8 @@ enum Phase {
 enum End {
     Lost,
     Done,
+    /// The gateway ended it, with this code if it said one.
+    Closed(Option<u16>),
 }
 
 impl Client {
@@ -130,10 +155,15 @@ impl Client {
         let journal = Arc::new(Mutex::new(journal));
         let client = Self {
             journal: journal.clone(),
-            known: Known::default(),
+            known: Known::new(setup.knows_others),
             due: setup.steps.iter().cloned().collect(),
             open: Vec::new(),
             ids: BTreeMap::new(),
+            token: String::new(),
+            own_since: 0,
+            nap: None,
+            limited_ns: None,
+            turns: BTreeMap::new(),
             cursor: None,
             phase: Phase::Working,
             looks: Vec::new(),
@@ -152,11 +182,17 @@ impl Client {
                     let end = self.converse(&mut socket, &mut control).await;
                     drop(socket);
                     self.disconnected();
-                    if matches!(end, End::Done) {
-                        self.link(r#"{"link":"left"}"#);
-                        continue;
+                    match end {
+                        End::Done => {
+                            self.over(r#"{"link":"left"}"#, None);
+                            continue;
+                        }
+                        End::Closed(Some(code)) => {
+                            self.setup.coverage.mark(&format!("client_closed_{code}"));
+                            self.over(&format!(r#"{{"link":"lost","code":{code}}}"#), Some(code));
+                        }
+                        End::Lost | End::Closed(None) => self.over(r#"{"link":"lost"}"#, None),
                     }
-                    self.link(r#"{"link":"lost"}"#);
                 }
             }
             let pause = self.setup.draw.within(5..=300);
@@ -171,9 +207,12 @@ impl Client {
     async fn connect(&mut self) -> Result<Socket, &'static str> {
         let token = self.setup.gateway_disk.small_file(self.setup.token_file).ok_or("no token")?;
         let token = String::from_utf8(token).map_err(|_| "a damaged token")?;
+        let print = print(token.trim());
         let address = self.setup.address.clone();
         let stream = timeout(CONNECT_LIMIT, TcpStream::connect(&address)).await;
         let stream = stream.map_err(|_| "no route")?.map_err(|_| "nobody listens")?;
+        let own = stream.local_addr().map_err(|_| "no address")?;
+        let stream = self.setup.windows.opened(stream, own);
         let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
         let upgrade = client_async_with_config(format!("ws://{address}/ws"), stream, Some(config));
         let upgrade = timeout(CONNECT_LIMIT, upgrade).await;
@@ -187,13 +226,39 @@ impl Client {
         socket.send(hello).await.map_err(|_| "lost while connecting")?;
         self.record(Kind::Sent, &wire::connect(name, "***", resume.as_ref()));
         let text = timeout(CONNECT_LIMIT, next_text(&mut socket)).await;
-        let text = text.map_err(|_| "no answer in time")?.ok_or("lost while connecting")?;
+        let text = text.map_err(|_| "no answer in time")?.map_err(|_| "lost while connecting")?;
         let seq = self.record(Kind::Received, &text);
-        let Frame::Response { ok: true, body, .. } = wire::read(seq, &text) else {
-            return Err("not let in");
-        };
-        self.connected(seq, resume, &body);
-        Ok(socket)
+        match wire::read(seq, &text) {
+            Frame::Response { ok: true, body, .. } => {
+                self.is_now(print);
+                self.connected(seq, resume, &body);
+                Ok(socket)
+            }
+            Frame::Response { body, .. } if body["code"] == "AUTH_INVALID" => {
+                self.setup.coverage.mark("token_refused");
+                Err("not let in")
+            }
+            _ => Err("not let in"),
+        }
+    }
+
+    /// The token is this one. Another one than before makes it another principal, for whom the keys of before
+    /// mean nothing: whatever it asked for and was not told must not be asked for again.
+    fn is_now(&mut self, print: String) {
+        let before = std::mem::replace(&mut self.token, print);
+        if before.is_empty() || before == self.token {
+            return;
+        }
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        self.own_since = journal.requests.len();
+        self.open.retain(|open| {
+            let request = &mut journal.requests[open.request];
+            let stays = request.key.is_none() || request.sent.is_empty();
+            (request.abandoned, request.done) = (!stays, !stays);
+            stays
+        });
+        drop(journal);
+        self.setup.coverage.mark("client_has_another_token");
     }
 
     fn connected(&mut self, seq: usize, resumed_from: Option<Cursor>, body: &Value) {
@@ -211,11 +276,12 @@ impl Client {
         if self.cursor.is_none() || recovered == Some(false) {
             self.cursor = head.clone();
         }
-        let session = Session { seq, resumed_from, recovered, head, told: Vec::new() };
+        let token = self.token.clone();
+        let session = Session { seq, resumed_from, recovered, head, token, ..Session::default() };
         self.journal().sessions.push(session);
         self.link(r#"{"link":"connected"}"#);
-        if self.setup.hears_ticks {
-            let params = json!({ "topics": ["market.price.tick"] });
+        if !self.setup.topics.is_empty() {
+            let params = json!({ "topics": self.setup.topics });
             self.ask(Request { method: "feeds.subscribe".into(), params, ..Request::default() }, true);
         }
     }
@@ -223,9 +289,16 @@ impl Client {
     /// Talks until the connection is over.
     async fn converse(&mut self, socket: &mut Socket, control: &mut mpsc::UnboundedReceiver<Control>) -> End {
         loop {
-            if self.act(socket).await.is_none() {
-                return End::Lost;
-            }
+            let reads = match self.nap() {
+                Some(nap) => nap.reads.is_some_and(|(at_ns, _)| at_ns <= self.now_ns()),
+                None => {
+                    if self.act(socket).await.is_none() {
+                        return End::Lost;
+                    }
+                    // it may just have begun to do nothing
+                    self.nap.is_none()
+                }
+            };
             if self.advance() {
                 return End::Done;
             }
@@ -241,9 +314,9 @@ impl Client {
                     Some(order) => self.obey(order),
                     None => return End::Lost,
                 },
-                text = next_text(socket) => match text {
-                    Some(text) => self.hear(&text),
-                    None => return End::Lost,
+                text = next_text(socket), if reads => match text {
+                    Ok(text) => self.hear(&text),
+                    Err(code) => return End::Closed(code),
                 },
                 () = sleep(wait) => {}
             }
@@ -255,8 +328,13 @@ impl Client {
         let now = self.now_ns();
         while self.due.front().is_some_and(|step| step.at_ms * MILLI_NS <= now) {
             let step = self.due.pop_front().expect("there is a front");
+            if let Action::Nap { for_ms, every_ms } = step.action {
+                self.begin_nap(for_ms, every_ms);
+                return Some(());
+            }
             let number = self.journal().requests.len();
-            if let Some(request) = request::build(&step, &self.known, self.setup.node.name(), number) {
+            let (name, key_name) = (self.setup.node.name(), self.setup.key_name);
+            if let Some(request) = request::build(&step, &self.known, (name, key_name), number) {
                 self.ask(request, false);
             }
         }
@@ -279,13 +357,13 @@ impl Client {
     async fn send(&mut self, index: usize, socket: &mut Socket) -> Option<()> {
         let request = self.open[index].request;
         let id = format!("{}-{}", self.setup.node.name(), self.ids.len());
-        self.ids.insert(id.clone(), request);
         let text = {
             let journal = self.journal();
             let Request { method, params, .. } = &journal.requests[request];
             wire::request(&id, method, params)
         };
         let seq = self.record(Kind::Sent, &text);
+        self.ids.insert(id, (request, seq));
         let again = {
             let sent = &mut self.journal().requests[request].sent;
             sent.push(seq);
@@ -300,7 +378,26 @@ impl Client {
         socket.send(Message::text(text)).await.ok()
     }
 
+    fn begin_nap(&mut self, for_ms: u64, every_ms: Option<u64>) {
+        let now_ns = self.now_ns();
+        let body = json!({ "fault": "stopped_reading", "forMs": for_ms, "everyMs": every_ms });
+        self.record(Kind::Fault, &body.to_string());
+        self.setup.coverage.mark(if every_ms.is_some() { "read_slowly" } else { "stopped_reading" });
+        let reads = every_ms.map(|every_ms| (now_ns + every_ms * MILLI_NS, every_ms * MILLI_NS));
+        self.nap = Some(Nap { until_ns: now_ns + for_ms * MILLI_NS, reads });
+    }
+
+    /// The nap that goes on.
+    fn nap(&mut self) -> Option<Nap> {
+        let now_ns = self.now_ns();
+        self.nap = self.nap.filter(|nap| nap.until_ns > now_ns);
+        self.nap
+    }
+
     fn hear(&mut self, text: &str) {
+        if let Some(Nap { reads: Some((at_ns, every_ns)), .. }) = &mut self.nap {
+            *at_ns += *every_ns;
+        }
         let seq = self.record(Kind::Received, text);
         match wire::read(seq, text) {
             Frame::Response { id, ok, body } => self.answered(seq, &id, ok, body),
@@ -310,8 +407,10 @@ impl Client {
     }
 
     fn answered(&mut self, seq: usize, id: &str, ok: bool, body: Value) {
-        let Some(&request) = self.ids.get(id) else { return };
+        let Some(&(request, sent)) = self.ids.get(id) else { return };
+        self.note_rates(request, ok, &body);
         let again_in_ms = if ok { None } else { retry_in_ms(&body) };
+        let limited = (body["code"] == "RATE_LIMITED").then(|| body["details"]["reason"].to_string());
         let now_ns = self.now_ns();
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = &mut journal.requests[request];
@@ -321,15 +420,47 @@ impl Client {
         if ok && entry.method == "feeds.getCandles" {
             self.known.see_candles(&entry.params, &body);
         }
-        entry.answers.push(Answer { seq, ok, body });
+        entry.answers.push(Answer { seq, sent, ok, body });
         let Some(place) = self.open.iter().position(|o| o.request == request) else { return };
         if let Some(pause_ms) = again_in_ms {
             let times = entry.answers.len().saturating_sub(PATIENCE).min(PAUSE_DOUBLES);
-            let until_ns = now_ns + (pause_ms << times) * MILLI_NS;
+            let mut until_ns = now_ns + (pause_ms << times) * MILLI_NS;
+            if let Some(reason) = limited {
+                // those that wait for the same rate line up
+                let last_ns = self.turns.get(&reason).copied().unwrap_or_default();
+                until_ns = now_ns.max(last_ns) + pause_ms * MILLI_NS;
+                self.turns.insert(reason, until_ns);
+            }
             (self.open[place].sent, self.open[place].until_ns) = (false, until_ns);
         } else {
             entry.done = true;
             self.open.remove(place);
+        }
+    }
+
+    /// Marks what rates refused and what came of it.
+    fn note_rates(&mut self, request: usize, ok: bool, body: &Value) {
+        const JUST_NOW_NS: u64 = 500 * MILLI_NS;
+        let now_ns = self.now_ns();
+        if body["code"] == "RATE_LIMITED" {
+            self.limited_ns = Some(now_ns);
+            let reason = body["details"]["reason"].as_str().unwrap_or_default();
+            self.setup.coverage.mark(&format!("limited_{}", reason.to_ascii_lowercase()));
+        }
+        if !ok {
+            return;
+        }
+        let (stops, again) = {
+            let journal = self.journal();
+            let request = &journal.requests[request];
+            let was_limited = |answer: &Answer| answer.body["code"] == "RATE_LIMITED";
+            (request.method == "risk.emergencyStop", request.answers.iter().any(was_limited))
+        };
+        if again {
+            self.setup.coverage.mark("limited_and_done_later");
+        }
+        if stops && self.limited_ns.is_some_and(|at_ns| at_ns + JUST_NOW_NS > now_ns) {
+            self.setup.coverage.mark("stop_passed_the_rates");
         }
     }
 
@@ -353,12 +484,14 @@ impl Client {
     fn obey(&mut self, order: Control) {
         if order == Control::Finish && self.phase == Phase::Working {
             self.phase = Phase::Finishing;
+            self.nap = None;
+            self.due.retain(|step| !matches!(step.action, Action::Nap { .. }));
         }
     }
 
     /// Goes on to the next phase when this one is through. True: this connection has done its part.
     fn advance(&mut self) -> bool {
-        let idle = self.open.is_empty();
+        let idle = self.open.is_empty() && self.nap.is_none();
         match self.phase {
             Phase::Finishing if idle && self.due.is_empty() => {
                 self.phase = Phase::Healing;
@@ -427,7 +560,7 @@ impl Client {
     fn audit(&mut self) {
         let (again, orders) = {
             let journal = self.journal();
-            let acknowledged = journal.requests.iter().enumerate().rev();
+            let acknowledged = journal.requests.iter().enumerate().skip(self.own_since).rev();
             let again: Vec<usize> = acknowledged
                 .filter(|(_, r)| r.key.is_some() && r.successes().next().is_some())
                 .map(|(index, _)| index)
@@ -484,6 +617,10 @@ impl Client {
 
     fn next_due_ns(&self) -> u64 {
         const IDLE_NS: u64 = 5_000 * MILLI_NS;
+        if let Some(Nap { until_ns, reads }) = self.nap {
+            let reads = reads.map(|(at_ns, _)| at_ns).filter(|at_ns| *at_ns > self.now_ns());
+            return reads.map_or(until_ns, |at_ns| at_ns.min(until_ns));
+        }
         let step = self.due.front().map(|step| step.at_ms * MILLI_NS);
         let open = self.open.iter().map(|o| o.until_ns).min();
         let look = (self.phase == Phase::Healing).then_some(self.look_again_ns);
@@ -496,6 +633,14 @@ impl Client {
 
     fn record(&self, kind: Kind, body: &str) -> usize {
         self.setup.tracer.record(self.setup.node, kind, body)
+    }
+
+    /// The connection is over.
+    fn over(&self, body: &str, code: Option<u16>) {
+        let ended = self.record(Kind::Link, body);
+        if let Some(session) = self.journal().sessions.last_mut() {
+            (session.ended, session.closed) = (Some(ended), code);
+        }
     }
 
     fn link(&self, body: &str) {
@@ -519,15 +664,22 @@ fn is_at_rest(account: &Value) -> bool {
     account["status"] == "connected" && account["orders"].as_array().is_some_and(|o| o.iter().all(rests))
 }
 
-/// The next text frame; `None` when the connection is over. Pings are answered on the way.
-async fn next_text(socket: &mut Socket) -> Option<String> {
+/// The next text frame; an error when the connection is over: the code of a close frame, if one came. Pings
+/// are answered on the way.
+async fn next_text(socket: &mut Socket) -> Result<String, Option<u16>> {
     loop {
-        match socket.next().await?.ok()? {
-            Message::Text(text) => return Some(text.as_str().to_owned()),
-            Message::Close(_) => return None,
-            _ => {}
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
+            Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Err(None),
         }
     }
+}
+
+/// Tells a token from others and does not give it away.
+pub fn print(token: &str) -> String {
+    blake3::hash(token.as_bytes()).to_hex()[..8].to_owned()
 }
 
 /// In how many milliseconds to ask again, if the error allows it or leaves the outcome open.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 /// A client's view.
 #[derive(Debug, Default)]
 pub struct Known {
+    /// Whether orders of others are among `orders`, once it hears of them.
+    learns_all: bool,
     /// Bid and ask in ticks, by symbol.
     quotes: BTreeMap<String, (i64, i64)>,
     /// Account and id of the orders it was told of, in that order.
@@ -48,6 +50,11 @@ pub fn digits(symbol: &str) -> u32 {
 }
 
 impl Known {
+    /// Knows nothing yet; `learns_all`: also of others' orders, once it hears of them.
+    pub fn new(learns_all: bool) -> Self {
+        Self { learns_all, ..Self::default() }
+    }
+
     /// Bid and ask in ticks.
     pub fn quote(&self, symbol: &str) -> Option<(i64, i64)> {
         self.quotes.get(symbol).copied()
@@ -112,6 +119,9 @@ impl Known {
         else {
             return;
         };
+        if self.learns_all {
+            self.placed(account, id);
+        }
         self.resting.retain(|known| known.account != account || known.id != id);
         if text("type") == Some("limit") && matches!(text("status"), Some("accepted" | "partially_filled")) {
             self.resting.push(Resting {

@@ -3,9 +3,13 @@
 //!
 //! They know the wire only: no type of the product.
 
+pub mod abuse;
+pub mod abuser;
+
 mod client;
 mod market;
+mod raw;
 mod request;
 mod wire;
 
-pub use client::{Client, Control, Setup};
+pub use client::{Client, Control, Setup, print};

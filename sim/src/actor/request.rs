@@ -7,9 +7,9 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// What a client asks for when it takes this step; `number` counts its requests. `None`: there is
-/// nothing to do, such as no order to cancel.
-pub fn build(step: &Step, known: &Known, client: &str, number: usize) -> Option<Request> {
+/// What a client asks for when it takes this step; `number` counts its requests, its keys bear the name
+/// `key_name`. `None`: there is nothing to do, such as no order to cancel.
+pub fn build(step: &Step, known: &Known, (client, key_name): (&str, &str), number: usize) -> Option<Request> {
     let account = &*step.account;
     let (method, mut params) = match &step.action {
         Action::Place(place) => ("trades.place", order(place, known, &format!("{client}-{number}"))),
@@ -46,6 +46,7 @@ pub fn build(step: &Step, known: &Known, client: &str, number: usize) -> Option<
             ("feeds.getCandles", json!({ "symbol": symbol, "timeframe": "1m", "limit": 10 }))
         }
         Action::Ping => ("gateway.ping", json!({})),
+        Action::Nap { .. } => return None,
     };
     let takes_account =
         method.starts_with("trades.") || matches!(method, "risk.preview" | "risk.status" | "accounts.get");
@@ -61,7 +62,7 @@ pub fn build(step: &Step, known: &Known, client: &str, number: usize) -> Option<
             | "risk.emergencyStop"
             | "risk.resume"
     );
-    let key = keyed.then(|| format!("{client}-key-{number}"));
+    let key = keyed.then(|| format!("{key_name}-key-{number}"));
     if let Some(key) = &key {
         params["idempotencyKey"] = json!(key);
     }

@@ -6,7 +6,9 @@
 mod chaos;
 mod relay;
 mod tap;
+mod window;
 
 pub use chaos::Chaos;
 pub use relay::Relay;
 pub use tap::Tap;
+pub use window::{Windowed, Windows};

@@ -1,6 +1,6 @@
 //! `client`: what each client was told, held against the log.
 
-use super::{Findings, Log, Severity, Violation, arithmetic::units, is_of_venue};
+use super::{Findings, Log, Severity, Violation, arithmetic::units, is_of_venue, token};
 use crate::{
     history::{Answer, ClientHistory, History, Request, Session, Step, Told},
     plan::PAPER,
@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Checks every session and every answer.
 pub fn check(history: &History, log: &Log<'_>) -> Vec<Violation> {
     let mut findings = Findings::new("client", Severity::Safety);
+    let principals = token::principals(history);
     for client in &history.clients {
         for session in &client.sessions {
             contiguous(session, &mut findings);
             events(session, log, &mut findings);
         }
         for request in &client.requests {
-            answers(client, request, log, &mut findings);
+            answers(client, &principals, request, log, &mut findings);
         }
     }
     effects(log, &mut findings);
@@ -71,10 +72,16 @@ fn told_as_logged(told: &Told, number: u64, log: &Log<'_>, findings: &mut Findin
 }
 
 /// GW03, GW04, GW08 for one request.
-fn answers(client: &ClientHistory, request: &Request, log: &Log<'_>, findings: &mut Findings) {
+fn answers(
+    client: &ClientHistory,
+    principals: &BTreeMap<&str, &str>,
+    request: &Request,
+    log: &Log<'_>,
+    findings: &mut Findings,
+) {
     let mut first: Option<&Answer> = None;
     for answer in request.successes() {
-        if request.key.is_some() && client.name == "viewer" {
+        if request.key.is_some() && matches!(client.name, "viewer" | "slow-reader") {
             findings.add("GW04", answer.seq, format!("a viewer was allowed {}", request.method));
         }
         if let Some(first) = first
@@ -86,13 +93,21 @@ fn answers(client: &ClientHistory, request: &Request, log: &Log<'_>, findings: &
         }
         first.get_or_insert(answer);
         if request.key.is_some() {
-            acknowledged(request, answer, log, findings);
+            let session = client.sessions.iter().rfind(|session| session.seq < answer.seq);
+            let principal = session.and_then(|session| principals.get(session.token.as_str())).copied();
+            acknowledged(request, principal, answer, log, findings);
         }
     }
 }
 
 /// GW08, LV06: a success has an earlier, durable record of the very request.
-fn acknowledged(request: &Request, answer: &Answer, log: &Log<'_>, findings: &mut Findings) {
+fn acknowledged(
+    request: &Request,
+    principal: Option<&str>,
+    answer: &Answer,
+    log: &Log<'_>,
+    findings: &mut Findings,
+) {
     let Some(offset) = answer.body["journalOffset"].as_u64() else {
         return findings.add("GW08", answer.seq, format!("{} without a journal offset", request.method));
     };
@@ -101,7 +116,9 @@ fn acknowledged(request: &Request, answer: &Answer, log: &Log<'_>, findings: &mu
             format!("{} was acknowledged at offset {offset}, which the journal lost", request.method);
         return findings.add("LV06", answer.seq, message);
     };
-    if key_of(step) != request.key.as_deref() {
+    // a key is its principal's: another one may have the same
+    let is_theirs = principal.is_none_or(|principal| step.input["command"]["principal"] == principal);
+    if key_of(step) != request.key.as_deref() || !is_theirs {
         let message =
             format!("{} was acknowledged at offset {offset}, which is something else", request.method);
         return findings.add("LV06", answer.seq, message);

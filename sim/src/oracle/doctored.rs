@@ -42,7 +42,7 @@ fn stop(phase: &str) -> Value {
 }
 
 fn answer(seq: usize, body: Value) -> Answer {
-    Answer { seq, ok: true, body }
+    Answer { seq, ok: true, body, ..Answer::default() }
 }
 
 fn request(method: &str, key: Option<&str>, answers: Vec<Answer>) -> Request {

@@ -233,7 +233,12 @@ fn rk05_stop_sees_an_opening_order_leave_under_a_stop() {
             if let Some(at) = resumed {
                 h.gateway.steps[at].events.push(("event.emergency_stop".into(), stop("resumed")));
             }
-            let answer = Answer { seq: 56, ok: true, body: json!({ "stopId": "s1", "latched": true }) };
+            let answer = Answer {
+                seq: 56,
+                ok: true,
+                body: json!({ "stopId": "s1", "latched": true }),
+                ..Answer::default()
+            };
             let asked =
                 Request { method: "risk.emergencyStop".into(), answers: vec![answer], ..Request::default() };
             h.clients =
@@ -260,7 +265,12 @@ fn rk05_stop_sees_terms_that_add_risk_leave_under_a_stop() {
         let stop = json!({ "stopId": "s1", "actions": ["pause"], "phase": "latched" });
         h.gateway.steps[3].events.push(("event.emergency_stop".into(), stop));
         h.gateway.commits.push(crate::history::Commit { seq: 41, offset: 4 });
-        let answer = Answer { seq: 56, ok: true, body: json!({ "stopId": "s1", "latched": true }) };
+        let answer = Answer {
+            seq: 56,
+            ok: true,
+            body: json!({ "stopId": "s1", "latched": true }),
+            ..Answer::default()
+        };
         let asked =
             Request { method: "risk.emergencyStop".into(), answers: vec![answer], ..Request::default() };
         h.clients =

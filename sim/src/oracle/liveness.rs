@@ -22,7 +22,27 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
         }
         last_looks(client, &plan.accounts(), end, &mut findings);
     }
+    open_orders(history, &plan.accounts(), &mut findings);
     findings.found
+}
+
+/// The last look of those who trade: who only looks, or was done first, may have looked for the last time
+/// while others still traded.
+fn open_orders(history: &History, accounts: &[String], findings: &mut Findings) {
+    let traders = history.clients.iter().filter(|c| c.requests.iter().any(|request| request.key.is_some()));
+    let asked: Vec<&Request> =
+        traders.flat_map(|c| &c.requests).filter(|request| request.method == "accounts.get").collect();
+    for account in accounts {
+        let of_account = asked.iter().filter(|request| request.params["accountId"] == **account);
+        let Some(last) = of_account.filter_map(|request| request.answers.last()).max_by_key(|a| a.seq) else {
+            continue;
+        };
+        for order in last.body["orders"].as_array().into_iter().flatten().filter(|_| last.ok) {
+            if !matches!(order["status"].as_str(), Some("accepted" | "partially_filled" | "triggered")) {
+                findings.add("OR01", last.seq, format!("an order is still open in the end: {order}"));
+            }
+        }
+    }
 }
 
 fn last_looks(client: &ClientHistory, accounts: &[String], end: usize, findings: &mut Findings) {
@@ -46,17 +66,10 @@ fn last_looks(client: &ClientHistory, accounts: &[String], end: usize, findings:
     {
         findings.add("LV04", status.seq, format!("the gateway is {} in the end", status.body["state"]));
     }
-    // whoever only looks may have looked for the last time while others still traded
-    let trades = client.requests.iter().any(|request| request.key.is_some());
     for answer in accounts.iter().filter_map(|id| last("accounts.get", Some(id))).filter(|answer| answer.ok) {
         if answer.body["status"] != "connected" {
             let message = format!("{} is {} in the end", answer.body["accountId"], answer.body["status"]);
             findings.add("LV04", answer.seq, message);
-        }
-        for order in answer.body["orders"].as_array().into_iter().flatten().filter(|_| trades) {
-            if !matches!(order["status"].as_str(), Some("accepted" | "partially_filled" | "triggered")) {
-                findings.add("OR01", answer.seq, format!("an order is still open in the end: {order}"));
-            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! They read the plan, the probe's JSON and what clients were told, and do their own arithmetic on
 //! `i128`. They import nothing of the product, so that no mistake of it can excuse itself here.
 
+mod abuse;
 mod arithmetic;
 mod books;
 mod cause;
@@ -11,8 +12,12 @@ mod ledger;
 mod liveness;
 mod log;
 mod orders;
+mod rate;
+mod risk;
 mod session;
+mod slow;
 mod stop;
+mod token;
 mod venue;
 
 pub use log::{Log, LogEvent};
@@ -86,6 +91,11 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
     found.extend(ledger::check(plan, history, &log));
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
+    found.extend(risk::check(plan, history, &log));
+    found.extend(rate::check(history, &log));
+    found.extend(slow::check(plan, history, &log));
+    found.extend(token::check(plan, history));
+    found.extend(abuse::check(plan, history));
     found.extend(liveness::check(plan, history));
     found.extend(cause::check(history));
     // whoever is shown wrong books must say so
@@ -146,6 +156,8 @@ fn is_of_venue(order: &Value) -> bool {
 
 #[cfg(test)]
 mod doctored;
+#[cfg(test)]
+mod doctored_clients;
 #[cfg(test)]
 mod doctored_machine;
 #[cfg(test)]
