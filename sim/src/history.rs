@@ -313,9 +313,8 @@ fn json(body: &str) -> Value {
     serde_json::from_str(body).expect("bodies are JSON")
 }
 
-/// The inputs whose content an oracle reads. All others, most of them quotes, stay `null`: to read them costs
-/// more than anything else that is done with a trace.
-const READ: [&str; 3] = [r#"{"command""#, r#"{"config""#, r#"{"link""#];
+/// The inputs whose content an oracle reads. All others stay `null`.
+const READ: [&str; 4] = [r#"{"command""#, r#"{"config""#, r#"{"link""#, r#"{"quote""#];
 
 fn read_input(record: Record<'_>) -> Step {
     #[derive(Deserialize)]

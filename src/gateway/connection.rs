@@ -78,6 +78,8 @@ enum End {
 /// What one turn of the loop brought.
 enum Turn {
     Message(Option<Result<Message, Error>>),
+    /// Less waits than before, so that more of the log can be fetched.
+    Roomy,
     Answered(super::session::Answered),
     CaughtUp(Result<Vec<crate::node::journal::StoredEvent>, crate::domain::message::Refusal>),
     Released(Option<Arc<Release>>),
@@ -106,7 +108,7 @@ where
             // before the socket: whoever floods it does not gain time by that
             () = &mut clock.timer => Turn::Timer,
             Some(answered) = session.in_flight.next(), if !session.in_flight.is_empty() => Turn::Answered(answered),
-            message = poll_fn(|cx| poll_socket(&mut session.outbox, socket, cx)) => Turn::Message(message),
+            message = poll_fn(|cx| poll_socket(&mut session.outbox, socket, cx)) => message,
             page = caught_up(&mut session.catch_up) => Turn::CaughtUp(page),
             release = released(&mut session.connected) => Turn::Released(release),
         };
@@ -119,6 +121,7 @@ where
                 session.close(close);
             }
             Turn::Timer => clock.tick(rt, session),
+            Turn::Roomy => {}
             Turn::Message(message) => {
                 clock.heard_ns = rt.mono();
                 match message {
@@ -142,19 +145,23 @@ fn poll_socket<S>(
     outbox: &mut super::outbox::Outbox,
     socket: &mut WebSocketStream<S>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<Message, Error>>>
+) -> Poll<Turn>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let was_crowded = outbox.is_crowded();
     if outbox.has_work()
         && let Poll::Ready(Err(error)) = outbox.poll_drain(cx, socket)
     {
-        return Poll::Ready(Some(Err(error)));
+        return Poll::Ready(Turn::Message(Some(Err(error))));
     }
     if outbox.is_crowded() {
         return Poll::Pending;
     }
-    Pin::new(socket).poll_next(cx)
+    if was_crowded {
+        return Poll::Ready(Turn::Roomy);
+    }
+    Pin::new(socket).poll_next(cx).map(Turn::Message)
 }
 
 fn take(session: &mut Session, message: Message) -> std::ops::ControlFlow<()> {
@@ -300,6 +307,22 @@ mod tests {
         let end = contain(async { panic!("a defect") }).await;
         assert_eq!(end, End::Close(Close::INTERNAL));
         assert_eq!(Close::INTERNAL.code, 1011);
+    }
+
+    #[tokio::test]
+    async fn gw02_whoever_catches_up_goes_on_when_there_is_room_and_not_when_something_happens() {
+        let (ours, _theirs) = tokio::io::duplex(1 << 16);
+        let mut server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        let room = crate::gateway::outbox::Room { frames: 4, bytes: 1 << 20 };
+        let mut outbox = crate::gateway::outbox::Outbox::new(room, room);
+        for _ in 0..3 {
+            outbox.answer("x".into()).expect("room");
+        }
+        assert!(outbox.is_crowded(), "no further page is fetched now");
+        let turn = poll_fn(|cx| poll_socket(&mut outbox, &mut server, cx));
+        let rt: Rt = Arc::new(crate::node::host::TokioRuntime::new());
+        let turn = timeout(&rt, Duration::from_secs(10), turn).await.expect("nothing else needs to happen");
+        assert!(matches!(turn, Turn::Roomy) && !outbox.is_crowded());
     }
 
     #[tokio::test]
