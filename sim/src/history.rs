@@ -49,6 +49,8 @@ pub struct Step {
     pub seq: usize,
     /// Virtual nanoseconds since the world began.
     pub at_ns: u64,
+    /// The machine's own time of it, in nanoseconds since 1970.
+    pub now_ns: i64,
     pub offset: u64,
     /// Name and payload, in order.
     pub events: Vec<(String, Value)>,
@@ -199,6 +201,7 @@ fn read_input(record: Record<'_>) -> Step {
     Step {
         seq: record.seq,
         at_ns: record.at_ns,
+        now_ns: body["nowNs"].as_i64().expect("an input has its time"),
         offset: number(&body, "offset"),
         input: body["input"].take(),
         ..Step::default()

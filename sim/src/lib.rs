@@ -33,3 +33,4 @@ mod runtime;
 mod timer;
 mod trace;
 mod world;
+mod zoo;

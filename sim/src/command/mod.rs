@@ -11,6 +11,7 @@ mod run;
 mod shrink;
 mod sweep;
 mod target;
+mod zoo;
 
 pub use check::Check;
 pub use corpus::{Corpus, plans};
@@ -20,10 +21,12 @@ pub use replay::Replay;
 pub use run::Run;
 pub use shrink::Shrink;
 pub use sweep::Sweep;
+pub use zoo::Zoo;
 
 use crate::{
     plan_file::PlanFileError,
     scenario::{self, ScenarioError},
+    zoo::ZooError,
 };
 use std::{ops::Range, path::Path, time::Duration};
 
@@ -37,6 +40,10 @@ pub enum CommandError {
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Plan(#[from] PlanFileError),
+    #[error(transparent)]
+    Zoo(#[from] ZooError),
+    #[error("{binary}, which has the planted faults: {message}")]
+    Patched { binary: String, message: String },
     #[error(
         "`{target}` is neither SCENARIO:SEED, such as gateway_crash:7, nor a plan file, such as min.json"
     )]

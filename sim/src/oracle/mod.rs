@@ -9,6 +9,7 @@ mod ledger;
 mod liveness;
 mod log;
 mod orders;
+mod prices;
 mod stop;
 mod venue;
 
@@ -64,8 +65,11 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
         found.extend(wrong);
         found.extend(venue::check(&truth));
         found.extend(orders::check(plan, &log, &truth));
+        found.extend(prices::check_venue(&truth));
     }
+    found.extend(prices::check_gateway(&log));
     found.extend(ledger::check(plan, history, &log));
+    found.extend(venue::check_sent(history));
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
     found.extend(liveness::check(plan, history));
@@ -93,5 +97,7 @@ fn is_of_venue(order: &Value) -> bool {
 
 #[cfg(test)]
 mod doctored;
+#[cfg(test)]
+mod doctored_prices;
 #[cfg(test)]
 mod doctored_venue;

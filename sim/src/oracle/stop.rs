@@ -1,4 +1,5 @@
-//! `stop`: from the latch of an emergency stop to its resume nothing adds risk (RK05).
+//! `stop`: from the latch of an emergency stop to its resume nothing adds risk (RK05), and what it was to
+//! cancel is gone when it says that it is complete (RK06).
 
 use super::{Findings, Log, LogEvent, Severity, Violation, arithmetic::units};
 use crate::{
@@ -36,6 +37,7 @@ pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
         }
     }
     sent_under_stops(plan, history, log, &mut findings);
+    completed(log, &mut findings);
     findings.found
 }
 
@@ -281,6 +283,39 @@ fn known_stops(history: &History, log: &Log<'_>) -> Vec<Known> {
         resumed: changes(&stop, "resumed").map(|e| e.step.seq),
     });
     known.collect()
+}
+
+/// When a stop that cancels is told to be complete, no order that opens is left on what it covers. What
+/// orders have become is told at the end of a step.
+fn completed(log: &Log<'_>, findings: &mut Findings) {
+    // orders that open and have not ended, by account
+    let mut open: BTreeSet<(String, String)> = BTreeSet::new();
+    for step in &log.steps {
+        for (_, payload) in step.events.iter().filter(|(name, _)| name == "event.order.updated") {
+            let order = &payload["order"];
+            let name = (text(order, "accountId"), text(order, "orderId"));
+            let has_ended = ["filled", "canceled", "expired", "rejected", "denied"];
+            if order["positionId"].is_null() && !has_ended.contains(&&*text(order, "status")) {
+                open.insert(name);
+            } else {
+                open.remove(&name);
+            }
+        }
+        for (_, stop) in step.events.iter().filter(|(name, _)| name == "event.emergency_stop") {
+            let cancels = stop["actions"]
+                .as_array()
+                .is_some_and(|a| a.iter().any(|a| a == "cancel_all" || a == "close_all"));
+            let account = stop["id"].as_str();
+            let left = open.iter().find(|(of, _)| account.is_none_or(|account| account == of));
+            if stop["phase"] == "completed"
+                && cancels
+                && let Some((account, order)) = left
+            {
+                let message = format!("a stop is complete, and order {order} of {account} is open: {stop}");
+                findings.add("RK06", step.seq, message);
+            }
+        }
+    }
 }
 
 /// The stops that are latched, and the account of each; `None`: all accounts.
