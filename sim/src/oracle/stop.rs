@@ -48,6 +48,8 @@ struct Risk {
     intents: BTreeMap<(String, String), u64>,
     /// Open volume by account and position; a first fill opens.
     positions: BTreeMap<(String, String), String>,
+    /// Terms of orders and levels of positions in the gateway's own machine, as they are.
+    terms: BTreeMap<String, Terms>,
 }
 
 struct Latch {
@@ -66,8 +68,41 @@ impl Risk {
             }
             "event.emergency_stop" => self.stop_changed(event),
             "event.trade.executed" => self.executed(event, findings),
+            "event.order.updated" | "event.position.updated" => self.told_terms(event),
+            "event.trade.modified" => self.modified(event, findings),
             _ => {}
         }
+    }
+
+    /// What there is, with the name that no other has: orders and positions are numbered apart.
+    fn own_terms(event: LogEvent<'_>) -> Option<(String, &Value)> {
+        let (order, position) = (&event.payload["order"], &event.payload["position"]);
+        let (of, key) = if order.is_object() { (order, "orderId") } else { (position, "positionId") };
+        // a reduction adds no risk, whatever its terms
+        let reduces = order.is_object() && !order["positionId"].is_null();
+        (of["accountId"] == PAPER && !reduces).then(|| (text(of, key), of))
+    }
+
+    fn told_terms(&mut self, event: LogEvent<'_>) {
+        if let Some((name, of)) = Self::own_terms(event) {
+            self.terms.insert(name, Terms::told(of));
+        }
+    }
+
+    /// In the gateway's own machine new terms hold at once, or not at all.
+    fn modified(&mut self, event: LogEvent<'_>, findings: &mut Findings) {
+        let Some((name, of)) = Self::own_terms(event) else { return };
+        let new = Terms::told(of);
+        let widens = self
+            .terms
+            .get(&name)
+            .is_some_and(|before| new.widen(std::slice::from_ref(before), &text(of, "side")));
+        let covers = |latch: &&Latch| latch.account.as_deref().is_none_or(|account| account == PAPER);
+        if widens && self.latches.values().any(|latch| covers(&latch)) {
+            let message = format!("event {} widens terms under a stop: {}", event.number, event.payload);
+            findings.add("RK05", event.step.seq, message);
+        }
+        self.terms.insert(name, new);
     }
 
     fn stop_changed(&mut self, event: LogEvent<'_>) {
@@ -154,6 +189,17 @@ impl Terms {
             price: units(&frame["price"]),
             has_stop_loss: !frame["stopLoss"].is_null(),
             stop_loss: units(&frame["stopLoss"]["price"]),
+        }
+    }
+
+    /// As an event tells them; of a position its volume is no term.
+    fn told(of: &Value) -> Self {
+        let of_order = !of["orderId"].is_null();
+        Self {
+            volume: units(&of["volume"]).filter(|_| of_order),
+            price: units(&of["price"]).filter(|_| of_order),
+            has_stop_loss: !of["stopLoss"].is_null(),
+            stop_loss: units(&of["stopLoss"]),
         }
     }
 
