@@ -37,3 +37,4 @@ mod runtime;
 mod timer;
 mod trace;
 mod world;
+mod zoo;

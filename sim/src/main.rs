@@ -47,6 +47,8 @@ enum Command {
     Corpus(command::Corpus),
     /// Checks that equal seeds give equal bytes: alone, twice, in a batch, beside others, in another build
     Check(command::Check),
+    /// Plants faults in a copy of the source, one at a time, and tells which of them are found
+    Zoo(command::Zoo),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Diff(diff) => diff.execute(),
         Command::Corpus(corpus) => corpus.execute(&folder),
         Command::Check(check) => check.execute(&folder),
+        Command::Zoo(zoo) => zoo.execute(),
     };
     match result {
         // A world that hangs keeps its thread; the process does not wait for it.

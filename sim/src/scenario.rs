@@ -492,7 +492,7 @@ pub fn all(folder: &Path) -> Result<Vec<Scenario>, ScenarioError> {
     paths.iter().map(|path| Scenario::read(path)).collect()
 }
 
-/// The scenarios that `selection` names: `all`, a name, or a file.
+/// The scenarios that `selection` names: `all`, a name, several with commas between, or a file.
 pub fn select(folder: &Path, selection: &str) -> Result<Vec<Scenario>, ScenarioError> {
     if selection.ends_with(".toml") {
         return Ok(vec![Scenario::read(Path::new(selection))?]);
@@ -502,8 +502,11 @@ pub fn select(folder: &Path, selection: &str) -> Result<Vec<Scenario>, ScenarioE
         return Ok(all);
     }
     let known = all.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
-    let found: Vec<Scenario> = all.into_iter().filter(|s| s.name == selection).collect();
-    if found.is_empty() { Err(ScenarioError::Unknown { name: selection.into(), known }) } else { Ok(found) }
+    let names: Vec<&str> = selection.split(',').collect();
+    if let Some(name) = names.iter().find(|name| all.iter().all(|s| s.name != **name)) {
+        return Err(ScenarioError::Unknown { name: (*name).into(), known });
+    }
+    Ok(all.into_iter().filter(|s| names.contains(&s.name.as_str())).collect())
 }
 
 #[cfg(test)]

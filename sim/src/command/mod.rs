@@ -16,6 +16,7 @@ mod shrink;
 mod sweep;
 mod target;
 mod words;
+mod zoo;
 
 pub use check::Check;
 pub use corpus::{Corpus, plans};
@@ -27,10 +28,12 @@ pub use report::Report;
 pub use run::Run;
 pub use shrink::Shrink;
 pub use sweep::Sweep;
+pub use zoo::Zoo;
 
 use crate::{
     plan_file::PlanFileError,
     scenario::{self, ScenarioError},
+    zoo::ZooError,
 };
 use std::{ops::Range, path::Path, time::Duration};
 
@@ -44,6 +47,10 @@ pub enum CommandError {
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Plan(#[from] PlanFileError),
+    #[error(transparent)]
+    Zoo(#[from] ZooError),
+    #[error("{binary}, which has the planted faults: {message}")]
+    Patched { binary: String, message: String },
     #[error(
         "`{target}` is neither SCENARIO:SEED, such as gateway_crash:7, nor a plan file, such as min.json"
     )]

@@ -6,11 +6,13 @@ use super::{
     target::{inputs_of, plan_of},
 };
 use crate::{
+    outcome::Outcome,
     plan::Plan,
     plan_file,
     run::run,
     shrink::{Budget, Signature, shrink, size},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -31,6 +33,24 @@ pub struct Shrink {
     /// Real time that the search may take
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Writes what was found as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What a search came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Smallest {
+    pub outcome: Outcome,
+    /// Empty: no oracle was contradicted.
+    pub oracle: String,
+    pub rule: String,
+    /// Of the small plan.
+    pub steps: usize,
+    pub duration_ms: u64,
+    /// Worlds that were run to find it.
+    pub worlds: usize,
 }
 
 impl Shrink {
@@ -66,6 +86,18 @@ impl Shrink {
             shrunk.runs,
             self.output.display()
         );
+        if let Some(path) = &self.json {
+            let result = Smallest {
+                outcome: wanted.outcome,
+                oracle: wanted.oracle,
+                rule: wanted.rule,
+                steps: size(&shrunk.plan),
+                duration_ms: shrunk.plan.duration_ms,
+                worlds: shrunk.runs,
+            };
+            let text = serde_json::to_string(&result).expect("a result is data") + "\n";
+            std::fs::write(path, text).map_err(CommandError::io(path))?;
+        }
         Ok(wanted.outcome.exit_code())
     }
 }

@@ -18,6 +18,7 @@ use std::{
     io::{BufWriter, Write},
     ops::Range,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -27,7 +28,7 @@ const PRINTED: usize = 5;
 /// Arguments of `sweep`.
 #[derive(Debug, clap::Args)]
 pub struct Sweep {
-    /// A scenario's name or file, or `all`
+    /// A scenario's name or file, several with commas between, or `all`
     #[arg(long, default_value = "all")]
     scenario: String,
     /// A..B, without B; every seed runs every scenario
@@ -42,6 +43,9 @@ pub struct Sweep {
     /// Begins no further world after so many minutes
     #[arg(long, value_name = "M")]
     minutes: Option<u64>,
+    /// Begins no further world after the first that failed
+    #[arg(long)]
+    until_failure: bool,
     /// Writes one line `{scenario, seed, traceHash, outcome}` per world
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -80,12 +84,17 @@ impl Sweep {
         let progress = bar(ours);
         let started = clock();
         let limit = self.minutes.map(|minutes| Duration::from_secs(60 * minutes));
-        let goes_on = || limit.is_none_or(|limit| started.elapsed() < limit);
+        let has_failed = AtomicBool::new(false);
+        let goes_on = || {
+            let may_go_on = !(self.until_failure && has_failed.load(Ordering::Relaxed));
+            may_go_on && limit.is_none_or(|limit| started.elapsed() < limit)
+        };
         let batch = Batch { jobs: self.jobs, shard: self.shard, goes_on: &goes_on };
         let mut totals = Totals::default();
         batch::run_all(&scenarios, self.seeds.clone(), &batch, |plan, world| {
             if world.outcome != Outcome::Ok {
                 totals.failures += 1;
+                has_failed.store(true, Ordering::Relaxed);
                 if totals.failures <= PRINTED {
                     progress.suspend(|| print!("{}", failure::told(plan, &world, &failure::again(plan))));
                 }
@@ -106,7 +115,7 @@ impl Sweep {
         totals.print_crossings();
         totals.print_speed(started.elapsed(), self.jobs);
         // a part need not reach what the whole must
-        let expecting = if self.shard.is_some() { &[][..] } else { &scenarios };
+        let expecting = if self.shard.is_some() || self.until_failure { &[][..] } else { &scenarios };
         Ok(totals.exit_code(expecting))
     }
 }

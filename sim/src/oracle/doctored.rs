@@ -215,6 +215,40 @@ fn rk05_stop_sees_a_forgotten_and_an_unlogged_latch() {
 }
 
 #[test]
+fn rk05_stop_sees_terms_that_widen_under_a_latch() {
+    let position = |name: &str, stop_loss: &str| {
+        let position =
+            json!({ "accountId": "paper-1", "positionId": "p7", "side": "sell", "stopLoss": stop_loss });
+        (name.to_owned(), json!({ "position": position }))
+    };
+    let found = |stop_loss: &str| {
+        rules(|h| {
+            h.gateway.steps[1].events.push(position("event.position.updated", "60100"));
+            h.gateway.steps[3].events.push(position("event.trade.modified", stop_loss));
+        })
+    };
+    assert!(found("60200").contains(&("stop", "RK05")), "a short loses more further up");
+    assert!(!found("60050").contains(&("stop", "RK05")), "closer is less");
+}
+
+#[test]
+fn rk06_stop_sees_an_order_that_is_open_when_a_stop_is_complete() {
+    let order = |status: &str| {
+        let order = json!({ "accountId": "paper-1", "orderId": "o9", "status": status });
+        ("event.order.updated".to_owned(), json!({ "order": order }))
+    };
+    let complete = |left: &str| {
+        rules(|h| {
+            h.gateway.steps[1].events.push(order("submitted"));
+            h.gateway.steps[3].events.push(("event.emergency_stop".to_owned(), stop("completed")));
+            h.gateway.steps[3].events.push(order(left));
+        })
+    };
+    assert!(complete("pending_cancel").contains(&("stop", "RK06")));
+    assert!(!complete("canceled").contains(&("stop", "RK06")), "its end is told in the same step");
+}
+
+#[test]
 fn client_sees_gaps_lies_and_lost_acknowledgements() {
     type Doctor = fn(&mut History);
     let cases: [(&str, &str, Doctor); 9] = [

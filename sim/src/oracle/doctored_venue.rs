@@ -127,6 +127,8 @@ fn lv07_venue_sees_an_order_that_was_sent_twice() {
         h.venues[0].steps.push(step(4, json!("wake"), vec![order("main-1", "e.o2", "o9", "accepted")]));
     };
     assert!(found(twice).contains(&("venue", "LV07")));
+    let again = |h: &mut History| h.sent.push(submit(75, "e.o1"));
+    assert!(found(again).contains(&("venue", "LV07")), "a venue might take it for another");
     let foreign = |h: &mut History| h.venues[0].steps[2].events[0].1["order"]["clientOrderId"] = Value::Null;
     assert!(found(foreign).contains(&("venue", "LV03")));
     let exit = |h: &mut History| {

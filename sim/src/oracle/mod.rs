@@ -12,6 +12,7 @@ mod ledger;
 mod liveness;
 mod log;
 mod orders;
+mod prices;
 mod rate;
 mod risk;
 mod session;
@@ -86,9 +87,12 @@ pub fn judge(plan: &Plan, history: &History) -> Vec<Violation> {
         found.extend(venue::check(&truth));
         found.extend(session::check(venue, |_| true));
         found.extend(orders::check(venue_plan, &log, &truth));
+        found.extend(prices::check_venue(&truth));
     }
     found.extend(session::check(&history.gateway, |account| account == PAPER));
+    found.extend(prices::check_gateway(&log));
     found.extend(ledger::check(plan, history, &log));
+    found.extend(venue::check_sent(history));
     found.extend(stop::check(plan, history, &log));
     found.extend(client::check(history, &log));
     found.extend(risk::check(plan, history, &log));
@@ -160,5 +164,7 @@ mod doctored;
 mod doctored_clients;
 #[cfg(test)]
 mod doctored_machine;
+#[cfg(test)]
+mod doctored_prices;
 #[cfg(test)]
 mod doctored_venue;

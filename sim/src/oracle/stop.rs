@@ -1,4 +1,5 @@
-//! `stop`: from the latch of an emergency stop to its resume nothing adds risk (RK05).
+//! `stop`: from the latch of an emergency stop to its resume nothing adds risk (RK05), and what it was to
+//! cancel is gone when it says that it is complete (RK06).
 
 use super::{Findings, Log, LogEvent, Severity, Violation, arithmetic::units};
 use crate::{
@@ -36,6 +37,7 @@ pub fn check(plan: &Plan, history: &History, log: &Log<'_>) -> Vec<Violation> {
         }
     }
     sent_under_stops(plan, history, log, &mut findings);
+    completed(log, &mut findings);
     findings.found
 }
 
@@ -56,6 +58,8 @@ struct Risk {
     intents: BTreeMap<(String, String), u64>,
     /// Open volume by account and position; a first fill opens.
     positions: BTreeMap<(String, String), String>,
+    /// Terms of orders and levels of positions in the gateway's own machine, as they are.
+    terms: BTreeMap<String, Terms>,
 }
 
 struct Latch {
@@ -74,8 +78,41 @@ impl Risk {
             }
             "event.emergency_stop" => self.stop_changed(event),
             "event.trade.executed" => self.executed(event, findings),
+            "event.order.updated" | "event.position.updated" => self.told_terms(event),
+            "event.trade.modified" => self.modified(event, findings),
             _ => {}
         }
+    }
+
+    /// What there is, with the name that no other has: orders and positions are numbered apart.
+    fn own_terms(event: LogEvent<'_>) -> Option<(String, &Value)> {
+        let (order, position) = (&event.payload["order"], &event.payload["position"]);
+        let (of, key) = if order.is_object() { (order, "orderId") } else { (position, "positionId") };
+        // a reduction adds no risk, whatever its terms
+        let reduces = order.is_object() && !order["positionId"].is_null();
+        (of["accountId"] == PAPER && !reduces).then(|| (text(of, key), of))
+    }
+
+    fn told_terms(&mut self, event: LogEvent<'_>) {
+        if let Some((name, of)) = Self::own_terms(event) {
+            self.terms.insert(name, Terms::told(of));
+        }
+    }
+
+    /// In the gateway's own machine new terms hold at once, or not at all.
+    fn modified(&mut self, event: LogEvent<'_>, findings: &mut Findings) {
+        let Some((name, of)) = Self::own_terms(event) else { return };
+        let new = Terms::told(of);
+        let widens = self
+            .terms
+            .get(&name)
+            .is_some_and(|before| new.widen(std::slice::from_ref(before), &text(of, "side")));
+        let covers = |latch: &&Latch| latch.account.as_deref().is_none_or(|account| account == PAPER);
+        if widens && self.latches.values().any(|latch| covers(&latch)) {
+            let message = format!("event {} widens terms under a stop: {}", event.number, event.payload);
+            findings.add("RK05", event.step.seq, message);
+        }
+        self.terms.insert(name, new);
     }
 
     fn stop_changed(&mut self, event: LogEvent<'_>) {
@@ -162,6 +199,17 @@ impl Terms {
             price: units(&frame["price"]),
             has_stop_loss: !frame["stopLoss"].is_null(),
             stop_loss: units(&frame["stopLoss"]["price"]),
+        }
+    }
+
+    /// As an event tells them; of a position its volume is no term.
+    fn told(of: &Value) -> Self {
+        let of_order = !of["orderId"].is_null();
+        Self {
+            volume: units(&of["volume"]).filter(|_| of_order),
+            price: units(&of["price"]).filter(|_| of_order),
+            has_stop_loss: !of["stopLoss"].is_null(),
+            stop_loss: units(&of["stopLoss"]),
         }
     }
 
@@ -317,6 +365,39 @@ fn known_stops(history: &History, log: &Log<'_>) -> Vec<Known> {
         resumed: changes(&stop, "resumed").map(|e| e.step.seq),
     });
     known.collect()
+}
+
+/// When a stop that cancels is told to be complete, no order that opens is left on what it covers. What
+/// orders have become is told at the end of a step.
+fn completed(log: &Log<'_>, findings: &mut Findings) {
+    // orders that open and have not ended, by account
+    let mut open: BTreeSet<(String, String)> = BTreeSet::new();
+    for step in &log.steps {
+        for (_, payload) in step.events.iter().filter(|(name, _)| name == "event.order.updated") {
+            let order = &payload["order"];
+            let name = (text(order, "accountId"), text(order, "orderId"));
+            let has_ended = ["filled", "canceled", "expired", "rejected", "denied"];
+            if order["positionId"].is_null() && !has_ended.contains(&&*text(order, "status")) {
+                open.insert(name);
+            } else {
+                open.remove(&name);
+            }
+        }
+        for (_, stop) in step.events.iter().filter(|(name, _)| name == "event.emergency_stop") {
+            let cancels = stop["actions"]
+                .as_array()
+                .is_some_and(|a| a.iter().any(|a| a == "cancel_all" || a == "close_all"));
+            let account = stop["id"].as_str();
+            let left = open.iter().find(|(of, _)| account.is_none_or(|account| account == of));
+            if stop["phase"] == "completed"
+                && cancels
+                && let Some((account, order)) = left
+            {
+                let message = format!("a stop is complete, and order {order} of {account} is open: {stop}");
+                findings.add("RK06", step.seq, message);
+            }
+        }
+    }
 }
 
 /// The stops that are latched, and the account of each; `None`: all accounts.

@@ -1,7 +1,8 @@
 //! `venue`: what the venue's own records say about what reached it.
 
 use super::{Findings, Log, Severity, Violation, is_of_venue};
-use std::collections::BTreeMap;
+use crate::history::History;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// At most one order of the venue per client order id and account (LV03, LV07), and none without one:
 /// only the gateway trades there.
@@ -26,6 +27,28 @@ pub fn check(truth: &Log<'_>) -> Vec<Violation> {
         if first != id {
             let message = format!("client order {client_order} of {account} became {first} and {id}");
             findings.add("LV07", event.step.seq, message);
+        }
+    }
+    findings.found
+}
+
+/// An order leaves for its venue once, whatever becomes of it there (LV07): a venue that does not know the
+/// second for the first would make two of it.
+pub fn check_sent(history: &History) -> Vec<Violation> {
+    let mut findings = Findings::new("venue", Severity::Safety);
+    let mut logins: BTreeMap<u64, &str> = BTreeMap::new();
+    let mut sent: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for line in &history.sent {
+        let frame = &line.frame;
+        match (frame["type"].as_str(), logins.get(&line.stream)) {
+            (Some("logon"), _) => logins.extend(frame["account"].as_str().map(|login| (line.stream, login))),
+            (Some("submit"), Some(login)) => {
+                let order = frame["order"].as_str().unwrap_or_default();
+                if !sent.insert((login, order)) {
+                    findings.add("LV07", line.began, format!("order {order} left for {login} a second time"));
+                }
+            }
+            _ => {}
         }
     }
     findings.found

@@ -1,0 +1,140 @@
+//! `prices`: every fill of a simulated venue held against the quotes that its machine was given. Of a venue
+//! that is not in the machine the gateway sees no quotes that count.
+
+use super::{
+    Findings, Log, Severity, Violation,
+    arithmetic::{parse, show, units},
+};
+use crate::plan::PAPER;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Checks the fills of the gateway's own account.
+pub fn check_gateway(log: &Log<'_>) -> Vec<Violation> {
+    check(log, |account| account == PAPER)
+}
+
+/// Checks the fills of a venue.
+pub fn check_venue(truth: &Log<'_>) -> Vec<Violation> {
+    check(truth, |_| true)
+}
+
+fn check(log: &Log<'_>, is_own: impl Fn(&str) -> bool) -> Vec<Violation> {
+    let mut findings = Findings::new("prices", Severity::Safety);
+    let (mut market, mut terms) = (Market::default(), Terms::default());
+    for step in &log.steps {
+        market.take(&step.input);
+        for (name, payload) in &step.events {
+            terms.take(name, payload);
+            let account = payload["accountId"].as_str().unwrap_or_default();
+            if name == "event.trade.executed" && is_own(account) {
+                let symbol = payload["symbol"].as_str().unwrap_or_default();
+                if let Some(quote) = market.quotes.get(symbol) {
+                    judge(*quote, account, payload, &terms, step.seq, &mut findings);
+                }
+            }
+        }
+    }
+    findings.found
+}
+
+/// Bid and ask, in units.
+type Quote = (i128, i128);
+
+/// What the machine knows of prices.
+#[derive(Default)]
+struct Market {
+    /// Symbol and tick, by the instrument's number.
+    instruments: Vec<(String, i128)>,
+    /// The last usable one, by symbol.
+    quotes: BTreeMap<String, Quote>,
+}
+
+impl Market {
+    fn take(&mut self, input: &Value) {
+        if let Some(list) = input["config"]["instruments"].as_array() {
+            let instrument = |spec: &Value| {
+                let tick = spec["tick"].as_str().and_then(parse).unwrap_or_default();
+                (spec["symbol"].as_str().unwrap_or_default().to_owned(), tick)
+            };
+            self.instruments = list.iter().map(instrument).collect();
+        }
+        let quote = &input["quote"];
+        let number = quote["instrument"].as_u64().and_then(|number| usize::try_from(number).ok());
+        let instrument = number.and_then(|number| self.instruments.get(number));
+        if let (Some((symbol, tick)), Some(bid), Some(ask)) =
+            (instrument, quote["bid"].as_i64(), quote["ask"].as_i64())
+            && 0 < bid
+            && bid <= ask
+        {
+            let quote = (i128::from(bid) * tick, i128::from(ask) * tick);
+            self.quotes.insert(symbol.clone(), quote);
+        }
+    }
+}
+
+/// An account, and the name of an order or position of it.
+type Name = (String, String);
+
+/// What was asked for, as the events so far tell it.
+#[derive(Default)]
+struct Terms {
+    /// Limits of orders.
+    limits: BTreeMap<Name, i128>,
+    /// Stop losses and take profits of positions.
+    levels: BTreeMap<Name, (Option<i128>, Option<i128>)>,
+}
+
+impl Terms {
+    fn take(&mut self, event: &str, payload: &Value) {
+        if !matches!(event, "event.order.updated" | "event.position.updated" | "event.trade.modified") {
+            return;
+        }
+        let (order, position) = (&payload["order"], &payload["position"]);
+        if let Some(limit) = units(&order["price"]).filter(|_| order["type"] == "limit") {
+            self.limits.insert(name(order, "orderId"), limit);
+        }
+        if position.is_object() {
+            let levels = (units(&position["stopLoss"]), units(&position["takeProfit"]));
+            self.levels.insert(name(position, "positionId"), levels);
+        }
+    }
+}
+
+fn name(of: &Value, key: &str) -> Name {
+    let text = |key: &str| of[key].as_str().unwrap_or_default().to_owned();
+    (text("accountId"), text(key))
+}
+
+/// A fill happens at the quote: what buys at the ask, what sells at the bid (EX01), a level no better than the
+/// first price behind it (EX03), and at no price that was not asked for (EX04).
+fn judge((bid, ask): Quote, account: &str, fill: &Value, terms: &Terms, seq: usize, findings: &mut Findings) {
+    let buys = fill["side"] == "buy";
+    let due = if buys { ask } else { bid };
+    let reason = fill["reason"].as_str().unwrap_or_default();
+    let rule = match reason {
+        "stop_loss" => "EX03",
+        "take_profit" => "EX04",
+        _ => "EX01",
+    };
+    if units(&fill["price"]) != Some(due) {
+        let message = format!("filled where the quote has {} / {}: {fill}", show(bid), show(ask));
+        findings.add(rule, seq, message);
+    }
+    let of = |key: &str| (account.to_owned(), fill[key].as_str().unwrap_or_default().to_owned());
+    let (stop_loss, take_profit) = terms.levels.get(&of("positionId")).copied().unwrap_or_default();
+    // a buy closes a short: its loss lies above
+    let is_reached = match reason {
+        "stop_loss" => stop_loss.is_none_or(|level| if buys { ask >= level } else { bid <= level }),
+        "take_profit" => take_profit.is_none_or(|level| if buys { ask <= level } else { bid >= level }),
+        _ => terms
+            .limits
+            .get(&of("orderId"))
+            .is_none_or(|limit| if buys { due <= *limit } else { due >= *limit }),
+    };
+    if !is_reached {
+        let rule = if rule == "EX01" { "EX04" } else { rule };
+        let message = format!("a level or limit that {} / {} did not reach: {fill}", show(bid), show(ask));
+        findings.add(rule, seq, message);
+    }
+}
