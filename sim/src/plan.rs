@@ -462,7 +462,7 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
             look_first(&mut steps);
             steps
         },
-        &stream,
+        stream,
     );
     if !hears_ticks {
         look_first(&mut operator);
