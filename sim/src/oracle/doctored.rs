@@ -221,14 +221,15 @@ fn rk05_stop_sees_terms_that_widen_under_a_latch() {
             json!({ "accountId": "paper-1", "positionId": "p7", "side": "sell", "stopLoss": stop_loss });
         (name.to_owned(), json!({ "position": position }))
     };
-    let found = |stop_loss: &str| {
-        rules(|h| {
-            h.gateway.steps[1].events.push(position("event.position.updated", "60100"));
-            h.gateway.steps[3].events.push(position("event.trade.modified", stop_loss));
-        })
+    let widens = |stop_loss: &str| {
+        let mut history = good();
+        history.gateway.steps[1].events.push(position("event.position.updated", "60100"));
+        history.gateway.steps[3].events.push(position("event.trade.modified", stop_loss));
+        let found = judge(&quiet(), &history);
+        found.iter().any(|v| (v.oracle, v.rule) == ("stop", "RK05") && v.message.contains("widens terms"))
     };
-    assert!(found("60200").contains(&("stop", "RK05")), "a short loses more further up");
-    assert!(!found("60050").contains(&("stop", "RK05")), "closer is less");
+    assert!(widens("60200"), "a short loses more further up");
+    assert!(!widens("60050"), "closer is less");
 }
 
 #[test]
