@@ -163,9 +163,12 @@ impl Desk {
             checks.push(Check::new("VOLUME_MAX", steps <= most, why));
         }
         let limit = units(&place["price"]).filter(|_| place["order_type"] == "limit");
-        if let Some(price) = limit {
-            let in_ticks = price > 0 && price % instrument.tick == 0;
-            checks.push(Check::new("PRICE_TICK", in_ticks, format!("the price is {}", show(price))));
+        let levels = ["stop_loss", "take_profit"].map(|level| units(&place[level]["price"]));
+        let prices: Vec<i128> = limit.into_iter().chain(levels.into_iter().flatten()).collect();
+        if !prices.is_empty() {
+            let in_ticks = prices.iter().all(|price| *price > 0 && price % instrument.tick == 0);
+            let why = prices.iter().map(|price| show(*price)).collect::<Vec<_>>().join(", ");
+            checks.push(Check::new("PRICE_TICK", in_ticks, format!("price and levels are {why}")));
         }
         let Some(quote) = instrument.quote else {
             checks.push(Check::new("QUOTE_MISSING", false, "there was no quote".to_owned()));
