@@ -1,9 +1,9 @@
 //! `slow`: what waits for a client that does not read is bounded: when it is full, the client is closed as
 //! a slow consumer. Nobody else notices (GW07).
 
-use super::{Findings, Log, Severity, Violation};
+use super::{Findings, Log, LogEvent, Severity, Violation};
 use crate::{
-    history::{ClientHistory, History, NapHistory},
+    history::{ClientHistory, History, NapHistory, Session},
     plan::{FaultKind, PAPER, Plan},
 };
 
@@ -11,8 +11,8 @@ use crate::{
 const BUFFER_BYTES: usize = (128 << 10) + (16 << 10);
 /// The close frame is tried for two seconds.
 const CLOSING_NS: u64 = 3_000_000_000;
-/// A session that began so long before hears the log as it is written, and reads none of it from behind.
-const LIVE_AFTER_NS: u64 = 2_000_000_000;
+/// What was written so long before has been read by whoever reads.
+const LAG_NS: u64 = 1_000_000_000;
 /// Above any frame's head.
 const HEAD_BYTES: usize = 200;
 /// Requests about accounts in the gateway's own machine are answered within so much time.
@@ -59,7 +59,7 @@ fn bounded(plan: &Plan, nap: &NapHistory, history: &History, log: &Log<'_>, find
         // whoever did not read has not seen its end, either
         let over = session.ended.is_some_and(|ended| ended < nap.seq)
             || history.choked_ends.iter().any(|seq| (session.seq..nap.seq).contains(seq));
-        at_ns(session.seq) + LIVE_AFTER_NS < nap.at_ns && !over
+        !over && has_caught_up(session, nap, history, log)
     });
     if !is_live {
         return;
@@ -90,6 +90,19 @@ fn bounded(plan: &Plan, nap: &NapHistory, history: &History, log: &Log<'_>, find
         );
         findings.add("GW07", nap.seq, message);
     }
+}
+
+/// Whether it had read what was in the log some time before: whoever lags behind is sent the log at its own
+/// pace, and is owed nothing in the queue.
+fn has_caught_up(session: &Session, nap: &NapHistory, history: &History, log: &Log<'_>) -> bool {
+    let at_ns = |seq: usize| history.times.get(seq).copied().unwrap_or_default();
+    let durable = |event: &LogEvent<'_>| log.durable_at(event.step.offset);
+    let old = |seq: usize| at_ns(seq) + LAG_NS < nap.at_ns;
+    let known = log.events.iter().filter(|event| durable(event).is_some_and(old)).count() as u64;
+    let told = session.told.iter().filter(|told| told.seq < nap.seq).filter_map(|told| told.cursor.as_ref());
+    let from = session.resumed_from.as_ref().or(session.head.as_ref());
+    let read = told.chain(from).map(|cursor| cursor.offset).max();
+    old(session.seq) && read.is_some_and(|read| read >= known)
 }
 
 /// Others are answered as ever.
