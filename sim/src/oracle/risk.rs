@@ -262,7 +262,9 @@ impl Desk {
             && let Some(instrument) = self.instruments.get_mut(index as usize)
         {
             let ticks = |key: &str| quote[key].as_i64().map(|ticks| i128::from(ticks) * instrument.tick);
-            if let Some((bid, ask)) = ticks("bid").zip(ticks("ask")) {
+            // one that cannot be true is set aside (EX10)
+            let usable = ticks("bid").zip(ticks("ask")).filter(|(bid, ask)| 0 < *bid && bid <= ask);
+            if let Some((bid, ask)) = usable {
                 instrument.quote = Some(Quote { at_ns: step.now_ns, bid, ask });
             }
         }
