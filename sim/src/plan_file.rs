@@ -165,9 +165,11 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
     if plan.venues.len() > VENUES_MAX {
         return wrong("plan.venues", format!("at most {VENUES_MAX}"));
     }
-    if let Err(error) = process::check_limits(&plan.gateway.limits, &plan.gateway.risk) {
-        return wrong("plan.gateway", error);
+    if plan.quotes_every_ms > DURATION_MS_MAX {
+        return wrong("plan.quotes_every_ms", format!("at most {DURATION_MS_MAX}"));
     }
+    spans("plan", &serde_json::to_value(plan).expect("a plan is data"))?;
+    process::check(plan)?;
     let accounts = plan.accounts();
     let none = Vec::new();
     let second = plan.guests.second_operator.as_ref().map_or(&none, |second| &second.steps);
@@ -193,6 +195,26 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
         }
     }
     Ok(())
+}
+
+/// Every pair of numbers in a plan is a least and a most.
+fn spans(field: &str, value: &Value) -> Result<(), (String, String)> {
+    match value {
+        Value::Array(items) => {
+            if let [Value::Number(least), Value::Number(most)] = items.as_slice()
+                && let (Some(least), Some(most)) = (least.as_u64(), most.as_u64())
+                && (least > most || most > DURATION_MS_MAX)
+            {
+                let why = format!("[{least}, {most}]: least, then most, up to {DURATION_MS_MAX}");
+                return Err((field.to_owned(), why));
+            }
+            items.iter().enumerate().try_for_each(|(place, item)| spans(&format!("{field}[{place}]"), item))
+        }
+        Value::Object(fields) => {
+            fields.iter().try_for_each(|(name, item)| spans(&format!("{field}.{name}"), item))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A part of a fault that is greater than anything that can be simulated, and the most that can.
@@ -257,6 +279,13 @@ mod tests {
             "`plan.gateway.symbols`",
         );
         check(&text(&|v| v["plan"]["venues"] = serde_json::json!([])), "there is no `link-1`");
+        let commission = |v: &mut Value| v["plan"]["gateway"]["commission_per_lot"] = "much".into();
+        check(&text(&commission), "`plan.gateway`: ");
+        let twice = |v: &mut Value| v["plan"]["venues"][0]["accounts"][0]["id"] = "paper-1".into();
+        check(&text(&twice), "`plan.gateway`: ");
+        let sync = |v: &mut Value| v["plan"]["gateway"]["sync_ms"] = serde_json::json!([9, 3]);
+        check(&text(&sync), "`plan.gateway.sync_ms`: [9, 3]: least, then most");
+        check(&text(&|v| v["plan"]["quotes_every_ms"] = u64::MAX.into()), "`plan.quotes_every_ms`: at most");
         check(&text(&|v| v["plan"]["duration_ms"] = 1_000_000_000_u64.into()), "`plan.duration_ms`: at most");
     }
 }

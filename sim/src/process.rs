@@ -7,7 +7,7 @@ use crate::{
     market::Market,
     network::{Chaos, Windows},
     panics::Panics,
-    plan::{GatewayPlan, PAPER, VenuePlan},
+    plan::{GatewayPlan, PAPER, Plan, VenuePlan},
     probe::{Coverage, SimProbe},
     runtime::{Clock, Network, SimRuntime},
     trace::{Kind, Node, Tracer},
@@ -378,10 +378,28 @@ fn limits(gateway: &BTreeMap<String, u64>, risk: &BTreeMap<String, String>) -> S
 
 /// Whether the gateway takes these limits; otherwise the key, and why not.
 pub fn check_limits(gateway: &BTreeMap<String, u64>, risk: &BTreeMap<String, String>) -> Result<(), String> {
-    let parsed = FileConfig::parse("plan", &limits(gateway, risk), &|_| None);
-    // the text that it complains of is ours: its file and line mean nothing
+    parse(&limits(gateway, risk))
+}
+
+/// Whether gateway and venues of a plan take the configurations that it makes; otherwise the part of the plan,
+/// and why not.
+pub fn check(plan: &Plan) -> Result<(), (String, String)> {
+    let link = |venue: &VenuePlan| Link { plan: venue.clone(), address: "h:1".into(), token: "t".into() };
+    let links: Vec<Link> = plan.venues.iter().map(link).collect();
+    let commission = &plan.gateway.commission_per_lot;
+    let gateway = ("plan.gateway".to_owned(), gateway_config(&plan.gateway, &links));
+    let venues = plan.venues.iter().enumerate();
+    let venues = venues.map(|(place, v)| (format!("plan.venues[{place}]"), venue_config(v, commission)));
+    for (field, text) in std::iter::once(gateway).chain(venues) {
+        parse(&text).map_err(|why| (field, why))?;
+    }
+    Ok(())
+}
+
+/// Whether it is a configuration. The text that an error complains of is ours: its file and line mean nothing.
+fn parse(text: &str) -> Result<(), String> {
     let plain = |error: String| error.splitn(3, ':').nth(2).unwrap_or(&error).trim().to_owned();
-    parsed.map(drop).map_err(|error| plain(error.to_string()))
+    FileConfig::parse("plan", text, &|_| None).map(drop).map_err(|error| plain(error.to_string()))
 }
 
 /// A venue's configuration file.
