@@ -154,9 +154,15 @@ impl Machine {
     }
 
     fn fire_deadlines(&mut self, now: UnixNanos, out: &mut Outputs) {
-        while let Some((due, timer)) = self.engine.pop_deadline(now) {
+        while let Some(due) = self.next_deadline().filter(|due| *due <= now) {
             self.now = self.now.max(due);
-            self.apply(self.now, EngineInput::Deadline(timer), out);
+            // at equal instants the venue's first: what it did is known when the engine looks (EX14)
+            if let Some((_, deadline)) = self.venue.pop_deadline(due) {
+                self.venue.deadline(deadline, &mut self.reports);
+                self.carry_out(self.now, out);
+            } else if let Some((_, timer)) = self.engine.pop_deadline(due) {
+                self.apply(self.now, EngineInput::Deadline(timer), out);
+            }
         }
         self.now = now;
     }
@@ -193,7 +199,7 @@ impl Machine {
         for (index, leg) in self.venue.begin_bar(bar).into_iter().enumerate() {
             let at = self.now.max(now.plus(leg.after_ns));
             self.fire_deadlines(at, out);
-            self.venue.begin_leg(index);
+            self.venue.begin_leg(index, &mut self.reports);
             let kind = if leg.path { QuoteKind::BarPath } else { QuoteKind::BarOpen };
             self.quote(at, bar.instrument, leg.quote, kind, out, watch);
         }
@@ -272,7 +278,7 @@ impl Machine {
 
     /// When something is due without an input.
     pub fn next_deadline(&self) -> Option<UnixNanos> {
-        self.engine.next_deadline()
+        [self.engine.next_deadline(), self.venue.next_deadline()].into_iter().flatten().min()
     }
 
     /// Critical events so far: the cursor's offset.

@@ -9,6 +9,7 @@ mod laws;
 mod link;
 mod modify;
 mod orders;
+mod pending;
 mod recovery;
 mod rig;
 mod risk;

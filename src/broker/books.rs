@@ -1,12 +1,12 @@
 //! The account's books as the link tells them: a snapshot, and what became of orders.
 
-use super::reports::levels;
+use super::reports::{levels, trigger_terms};
 use crate::{
     domain::{
         id::{AccountId, ClientOrderId, OrderId},
         message::{
             AccountView, Answer, ErrorCode, Levels, OrderKey, OrderState, OrderView, PositionState,
-            PositionView, Query, Refusal, VenueOrderStatus, VenueSnapshot,
+            PositionView, Query, Refusal, TriggerTerms, VenueOrderStatus, VenueSnapshot,
         },
         order::OrderStatus,
     },
@@ -129,6 +129,8 @@ pub(super) fn state(name: String, order: &OrderView) -> OrderState {
         volume: Some(order.volume),
         filled: Some(order.filled_volume),
         price: order.price,
+        trigger: trigger_terms(order),
+        triggered: order.status == OrderStatus::Triggered,
         avg_price: order.avg_price,
         levels: Levels { stop_loss: order.stop_loss, take_profit: order.take_profit },
         reason: order.reason.clone(),
@@ -143,6 +145,8 @@ fn unknown(name: String) -> OrderState {
         volume: None,
         filled: None,
         price: None,
+        trigger: TriggerTerms::default(),
+        triggered: false,
         avg_price: None,
         levels: Levels::default(),
         reason: None,

@@ -6,10 +6,10 @@ use crate::{
         id::{AccountId, ClientOrderId, PositionId},
         instrument::Instrument,
         message::{
-            CancelOrders, CancelTarget, CommandBody, ErrorCode, LevelChange, LinkReport, ModifyTrade,
-            OrderView, PlaceOrder, Refusal, StopLevel, TradeTarget,
+            CancelOrders, CancelTarget, CommandBody, ErrorCode, LevelChange, Lifetime, LinkReport,
+            ModifyTrade, OrderView, PlaceOrder, Refusal, StopLevel, TradeTarget, TrailBy, TriggerTerms,
         },
-        order::{Origin, TimeInForce},
+        order::{OrderType, Origin},
     },
     node::{
         connector::wire::{Level, Modify, Submit},
@@ -111,6 +111,11 @@ impl Entry {
             target: TradeTarget::Order(order.order_id),
             price: changed(modify.price, order.price),
             volume: changed(modify.volume, Some(order.volume)),
+            stop_price: changed(modify.trigger.stop_price, order.stop_price)
+                .filter(|_| order.order_type != OrderType::TrailingStop),
+            trail: trail(&modify.trigger).filter(|_| changed_trail(&order, &modify.trigger)),
+            lifetime: lifetime(&modify.trigger)
+                .filter(|l| (l.tif, l.expires_at) != (order.tif, order.expires_at)),
             stop_loss: change(modify.stop_loss),
             take_profit: change(modify.take_profit),
             expected_version: None,
@@ -131,6 +136,9 @@ impl Entry {
             target: TradeTarget::Position(id),
             price: None,
             volume: None,
+            stop_price: None,
+            trail: None,
+            lifetime: None,
             stop_loss: change(modify.stop_loss),
             take_profit: change(modify.take_profit),
             expected_version: None,
@@ -176,13 +184,14 @@ impl Entry {
             order_type: submit.order_type,
             volume: submit.volume,
             price: submit.price,
-            stop_price: None,
+            stop_price: submit.trigger.stop_price,
+            trail: trail(&submit.trigger),
             stop_loss: level(submit.stop_loss)?,
             take_profit: level(submit.take_profit)?,
-            tif: TimeInForce::Gtc,
+            tif: submit.trigger.tif.unwrap_or_default(),
             filling: Some(submit.filling),
-            expires_at: None,
-            post_only: false,
+            expires_at: submit.trigger.expires_at,
+            post_only: submit.post_only,
             reduce_only: position.is_some(),
             position,
             client_order_id: Some(client_id(&submit.order)?),
@@ -226,6 +235,19 @@ fn price_of(level: Option<Level>) -> Option<rust_decimal::Decimal> {
     }
 }
 
+fn trail(terms: &TriggerTerms) -> Option<TrailBy> {
+    let by_distance = terms.trail_distance.map(TrailBy::Distance);
+    by_distance.or_else(|| terms.trail_percent.map(TrailBy::Percent))
+}
+
+fn changed_trail(order: &OrderView, terms: &TriggerTerms) -> bool {
+    (terms.trail_distance, terms.trail_percent) != (order.trail_distance, order.trail_percent)
+}
+
+fn lifetime(terms: &TriggerTerms) -> Option<Lifetime> {
+    terms.tif.map(|tif| Lifetime { tif, expires_at: terms.expires_at })
+}
+
 fn is_same(order: &OrderView, modify: &Modify) -> bool {
     let level = |was, wanted| match wanted {
         Some(Level::Distance(_) | Level::Percent(_)) => true,
@@ -233,6 +255,10 @@ fn is_same(order: &OrderView, modify: &Modify) -> bool {
     };
     modify.price.is_none_or(|price| Some(price) == order.price)
         && modify.volume.is_none_or(|volume| volume == order.volume)
+        && (order.order_type == OrderType::TrailingStop
+            || modify.trigger.stop_price.is_none_or(|price| Some(price) == order.stop_price))
+        && (trail(&modify.trigger).is_none() || !changed_trail(order, &modify.trigger))
+        && lifetime(&modify.trigger).is_none_or(|l| (l.tif, l.expires_at) == (order.tif, order.expires_at))
         && level(order.stop_loss, modify.stop_loss)
         && level(order.take_profit, modify.take_profit)
 }

@@ -6,8 +6,7 @@ use crate::{
         account::PAPER,
         id::AccountId,
         instrument::InstrumentId,
-        message::{Capabilities, ErrorCode, ModifyField},
-        order::{Filling, OrderType},
+        message::{Capabilities, ErrorCode},
     },
     node::{
         connector::wire::{self, Logon, PROTOCOL, VenueFrame, VenueLogon},
@@ -83,7 +82,7 @@ pub(super) async fn admit(
         protocol: PROTOCOL,
         venue: venue(),
         log: if is_orders { broker.log() } else { String::new() },
-        capabilities: if is_orders { capabilities() } else { Capabilities::default() },
+        capabilities: if is_orders { Capabilities::of_this_build() } else { Capabilities::default() },
         heartbeat_ms,
     };
     let sent = timeout(&broker.rt, LOGON_TIMEOUT, send(peer, &VenueFrame::Logon(answer))).await;
@@ -136,17 +135,6 @@ fn quotes(broker: &Broker, symbols: &[String], principal: &Principal) -> Result<
         id.ok_or_else(|| reject("SYMBOL_UNKNOWN", format!("there is no instrument `{shown}`")))
     };
     Ok(Business::Quotes { symbols: symbols.iter().map(find).collect::<Result<_, _>>()? })
-}
-
-fn capabilities() -> Capabilities {
-    Capabilities {
-        fencing: true,
-        dedupe: true,
-        resend: true,
-        order_types: vec![OrderType::Market, OrderType::Limit],
-        fillings: vec![Filling::Fok, Filling::Ioc, Filling::Return],
-        modify: vec![ModifyField::Price, ModifyField::Volume, ModifyField::Stops],
-    }
 }
 
 fn shown(logon: &Logon) -> String {

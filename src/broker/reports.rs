@@ -7,7 +7,7 @@ use crate::{
         id::{AccountId, FillId, PositionId},
         message::{
             Levels, LinkFill, LinkReport, NumberedReport, OrderUpdated, OrderView, PositionUpdated,
-            PositionView, Refusal, TradeClosed, TradeExecuted, TradeModified, TradeRejected,
+            PositionView, Refusal, TradeClosed, TradeExecuted, TradeModified, TradeRejected, TriggerTerms,
         },
         order::OrderStatus,
     },
@@ -141,8 +141,22 @@ pub(super) fn terms(order: &OrderView) -> Option<LinkReport> {
         order: order.client_order_id.as_ref()?.to_string(),
         volume: order.volume,
         price: order.price,
+        trigger: Box::new(trigger_terms(order)),
         levels: Levels { stop_loss: order.stop_loss, take_profit: order.take_profit },
     })
+}
+
+/// What a stop waits for and how long an order lives. A plain order good till cancelled has nothing to say.
+pub(super) fn trigger_terms(order: &OrderView) -> TriggerTerms {
+    let trigger = TriggerTerms {
+        stop_price: order.stop_price,
+        trail_distance: order.trail_distance,
+        trail_percent: order.trail_percent,
+        tif: None,
+        expires_at: order.expires_at,
+    };
+    let plain = trigger == TriggerTerms::default();
+    TriggerTerms { tif: (!plain).then_some(order.tif), ..trigger }
 }
 
 /// Fills and new terms have reports of their own.
@@ -152,6 +166,7 @@ fn order_updated(OrderUpdated { order, placed }: OrderUpdated) -> Option<LinkRep
         OrderStatus::Accepted if placed => {
             Some(LinkReport::Accepted { order: name, venue_order: Some(order.order_id.to_string()) })
         }
+        OrderStatus::Triggered => Some(LinkReport::Triggered { order: name, stop_price: order.stop_price }),
         OrderStatus::Canceled => Some(LinkReport::Canceled { order: name, reason: order.reason }),
         OrderStatus::Expired => Some(LinkReport::Expired { order: name }),
         _ => None,

@@ -6,6 +6,7 @@ use super::rate_limit::RateLimit;
 use crate::domain::config::Setup;
 use crate::domain::{
     account::{AccountConfig, LinkStatus},
+    calendar::Zone,
     exposure::{Exposure, Marks},
     id::{AccountId, AlertId, ClientOrderId, EntryId, FillId, IntentId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
@@ -184,6 +185,20 @@ impl Account {
         self.day.equity_at_roll + self.day.cash_flows - self.equity()
     }
 
+    /// The next day roll: 00:00 UTC for accounts that trade coins only, else the broker's (RK04).
+    pub(crate) fn next_roll(&self, setup: &Setup, now: UnixNanos) -> UnixNanos {
+        let allowed = &self.config.allowed_symbols;
+        let always = |symbol: &str| {
+            setup.find(symbol).is_some_and(|id| {
+                setup.config.calendars[usize::from(setup.instrument(id).calendar)].is_always()
+            })
+        };
+        if !allowed.is_empty() && allowed.iter().all(|s| always(s.as_str())) {
+            return Zone::utc().next_time_of_day(now, 0);
+        }
+        setup.config.day_zone.next_time_of_day(now, i64::from(setup.config.day_minute))
+    }
+
     /// Open orders in the order of their ids.
     pub(crate) fn working(&self) -> impl Iterator<Item = &OrderRecord> {
         self.open_orders.iter().map(|id| &self.orders[id])
@@ -205,7 +220,7 @@ impl Account {
         if order.position.is_some() {
             return Money::ZERO;
         }
-        let price = order.price.or(order.reference_price);
+        let price = order.entry_price().or(order.reference_price);
         let by = |volume, price: Option<Price>| {
             price
                 .and_then(|price| self.margin_for(order, volume, price, setup, market))

@@ -11,10 +11,10 @@ use crate::domain::id::{IntentId, OrderId, PositionId};
 use crate::domain::instrument::InstrumentId;
 use crate::domain::message::{
     CancelOrders, CancelTarget, ClosePosition, CloseTarget, Command, CommandBody, ErrorCode, Mark, Outputs,
-    PlaceOrder, Refusal, Reply, ReplyBody, RiskAlert, StopLevel, TradeIntent, TradeRejected, Violation,
-    ViolationCode,
+    PlaceOrder, Refusal, Reply, ReplyBody, RiskAlert, StopLevel, TradeIntent, TradeRejected, TrailBy,
+    Violation, ViolationCode,
 };
-use crate::domain::order::{Order, OrderType, Origin};
+use crate::domain::order::{Order, OrderType, Origin, TimeInForce};
 use crate::domain::time::{MILLI_NS, UnixNanos};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
@@ -323,6 +323,13 @@ impl Engine {
         if !account.is_reachable() {
             return Err(Box::new(unreachable_account(account)));
         }
+        if let [only] = orders.as_slice() {
+            let order = &account.orders[only].order;
+            let quote = self.market.last_quote(order.instrument);
+            if let Some(frozen) = risk::frozen_order(order, setup.instrument(order.instrument), quote) {
+                return Err(Box::new(Refusal::from_violations(&[frozen])));
+            }
+        }
         let symbol = orders.first().map_or_else(String::new, |id| {
             setup.instrument(account.orders[id].order.instrument).symbol.to_string()
         });
@@ -533,6 +540,14 @@ pub(super) fn unreachable_account(account: &super::account::Account) -> Refusal 
         .with("outcome", "not_started")
 }
 
+/// How an order trails, as the wire names it.
+pub(super) fn trail_param(trail: TrailBy) -> (&'static str, String) {
+    match trail {
+        TrailBy::Distance(distance) => ("trailDistance", distance.to_string()),
+        TrailBy::Percent(percent) => ("trailPercent", percent.to_string()),
+    }
+}
+
 /// What an intent to place says of itself.
 fn place_params(order: &PlaceOrder) -> Map<String, Value> {
     let text = |value: Option<Decimal>| value.map(|v| Value::String(v.to_string()));
@@ -551,8 +566,15 @@ fn place_params(order: &PlaceOrder) -> Map<String, Value> {
     set("type", serde_json::to_value(order.order_type).ok());
     set("volume", text(Some(order.volume)));
     set("price", text(order.price));
+    set("stopPrice", text(order.stop_price));
+    if let Some((key, value)) = order.trail.map(trail_param) {
+        set(key, Some(Value::String(value)));
+    }
     set("stopLoss", level(order.stop_loss));
     set("takeProfit", level(order.take_profit));
+    set("tif", (order.tif != TimeInForce::Gtc).then(|| serde_json::to_value(order.tif).ok()).flatten());
+    set("expiresAt", order.expires_at.map(|at| Value::String(at.to_string())));
+    set("postOnly", order.post_only.then_some(Value::Bool(true)));
     set("positionId", order.position.map(|id| Value::String(id.to_string())));
     set("clientOrderId", order.client_order_id.as_ref().map(|id| Value::String(id.to_string())));
     params

@@ -12,7 +12,6 @@ use super::stops::Stops;
 use super::strategies::Slot;
 use super::timers::{Timer, Timers};
 use super::touched::Touched;
-use crate::domain::calendar::Zone;
 use crate::domain::config::{Config, Setup};
 use crate::domain::exposure::Dependents;
 use crate::domain::id::AccountId;
@@ -203,7 +202,7 @@ impl Engine {
         }
         self.timers.drop_where(|t| matches!(t, Timer::DayRoll(_)));
         for index in 0..self.accounts.len() {
-            let at = self.next_roll(index, &setup, now);
+            let at = self.accounts[index].next_roll(&setup, now);
             self.timers.set(at, Timer::DayRoll(index));
         }
         if first {
@@ -228,20 +227,6 @@ impl Engine {
         }
     }
 
-    /// The next day roll: 00:00 UTC for accounts that trade coins only, else the broker's (RK04).
-    fn next_roll(&self, index: usize, setup: &Setup, now: UnixNanos) -> UnixNanos {
-        let allowed = &self.accounts[index].config.allowed_symbols;
-        let always = |symbol: &str| {
-            setup.find(symbol).is_some_and(|id| {
-                setup.config.calendars[usize::from(setup.instrument(id).calendar)].is_always()
-            })
-        };
-        if !allowed.is_empty() && allowed.iter().all(|s| always(s.as_str())) {
-            return Zone::utc().next_time_of_day(now, 0);
-        }
-        setup.config.day_zone.next_time_of_day(now, i64::from(setup.config.day_minute))
-    }
-
     fn deadline(&mut self, now: UnixNanos, timer: Timer, out: &mut Outputs) {
         let setup = self.setup();
         match timer {
@@ -255,7 +240,7 @@ impl Engine {
                 let account = &mut self.accounts[index];
                 account.day.equity_at_roll = account.equity();
                 account.day.cash_flows = Money::ZERO;
-                let at = self.next_roll(index, &setup, now);
+                let at = self.accounts[index].next_roll(&setup, now);
                 self.timers.set(at, Timer::DayRoll(index));
             }
             Timer::Prune => {

@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::answers::Pending;
-use super::commands::{Actor, Request};
+use super::commands::{Actor, Request, trail_param};
 use super::engine::Engine;
 use super::risk::{self, Terms};
 use crate::domain::config::Setup;
@@ -85,9 +85,7 @@ impl Engine {
             ));
         }
         let instrument = setup.instrument(order.instrument);
-        if modify.price.is_some() && order.order_type != OrderType::Limit {
-            return Err(invalid("FIELD_CONFLICT", "price", "an order of this type has none"));
-        }
+        check_fields(order, modify)?;
         if let Some(volume) = modify.volume {
             check_volume(account, order, instrument, volume)?;
         }
@@ -108,7 +106,13 @@ impl Engine {
             Box::new(Refusal::new(ErrorCode::NotFound, "POSITION_UNKNOWN", message))
         })?;
         check_version(position.version, modify)?;
-        for (path, given) in [("price", modify.price.is_some()), ("volume", modify.volume.is_some())] {
+        for (path, given) in [
+            ("price", modify.price.is_some()),
+            ("volume", modify.volume.is_some()),
+            ("stopPrice", modify.stop_price.is_some()),
+            ("trailDistance", modify.trail.is_some()),
+            ("tif", modify.lifetime.is_some()),
+        ] {
             if given {
                 return Err(invalid("FIELD_CONFLICT", path, "a position has protective levels only"));
             }
@@ -138,6 +142,9 @@ impl Engine {
             (ModifyField::Price, "price", before.price != after.price),
             (ModifyField::Volume, "volume", before.volume != after.volume),
             (ModifyField::Stops, "stopLoss", stops),
+            (ModifyField::Trigger, "stopPrice", before.stop_price != after.stop_price),
+            (ModifyField::Trigger, "trailDistance", before.trail != after.trail),
+            (ModifyField::Lifetime, "tif", (before.tif, before.expires_at) != (after.tif, after.expires_at)),
         ];
         let lacks = |field: &ModifyField| !account.session.capabilities.modify.contains(field);
         match changed.into_iter().find(|(field, _, changed)| *changed && lacks(field)) {
@@ -163,8 +170,32 @@ fn change(order: &mut PlaceOrder, modify: &ModifyTrade) {
     };
     order.price = modify.price.or(order.price);
     order.volume = modify.volume.unwrap_or(order.volume);
+    order.stop_price = modify.stop_price.or(order.stop_price);
+    order.trail = modify.trail.or(order.trail);
+    if let Some(lifetime) = modify.lifetime {
+        (order.tif, order.expires_at) = (lifetime.tif, lifetime.expires_at);
+    }
     order.stop_loss = level(order.stop_loss, modify.stop_loss);
     order.take_profit = level(order.take_profit, modify.take_profit);
+}
+
+/// An order has the prices of its type, and none besides; what was triggered has no trigger any more.
+fn check_fields(order: &Order, modify: &ModifyTrade) -> Result<(), Box<Refusal>> {
+    use OrderType::{Limit, Stop, StopLimit, TrailingStop};
+    let waits = |types: &[OrderType]| !order.triggered && types.contains(&order.order_type);
+    let pending = order.order_type != OrderType::Market;
+    for (path, given, fits) in [
+        ("price", modify.price.is_some(), matches!(order.order_type, Limit | StopLimit)),
+        ("stopPrice", modify.stop_price.is_some(), waits(&[Stop, StopLimit])),
+        ("trailDistance", modify.trail.is_some(), waits(&[TrailingStop])),
+        ("tif", modify.lifetime.is_some(), pending),
+    ] {
+        if given && !fits {
+            let why = if order.triggered { "it was triggered" } else { "an order of this type has none" };
+            return Err(invalid("FIELD_CONFLICT", path, why));
+        }
+    }
+    Ok(())
 }
 
 fn check_version(version: u32, modify: &ModifyTrade) -> Result<(), Box<Refusal>> {
@@ -212,9 +243,20 @@ fn change_params(modify: &ModifyTrade) -> Map<String, Value> {
         TradeTarget::Order(id) => params.insert("orderId".into(), id.to_string().into()),
         TradeTarget::Position(id) => params.insert("positionId".into(), id.to_string().into()),
     };
-    for (key, value) in [("price", modify.price), ("volume", modify.volume)] {
+    for (key, value) in [("price", modify.price), ("volume", modify.volume), ("stopPrice", modify.stop_price)]
+    {
         if let Some(value) = value {
             params.insert(key.into(), value.to_string().into());
+        }
+    }
+    if let Some(trail) = modify.trail {
+        let (key, value) = trail_param(trail);
+        params.insert(key.into(), value.into());
+    }
+    if let Some(lifetime) = modify.lifetime {
+        params.insert("tif".into(), serde_json::to_value(lifetime.tif).unwrap_or_default());
+        if let Some(at) = lifetime.expires_at {
+            params.insert("expiresAt".into(), at.to_string().into());
         }
     }
     for (key, change) in [("stopLoss", modify.stop_loss), ("takeProfit", modify.take_profit)] {

@@ -11,12 +11,11 @@ use crate::domain::{
     id::AccountId,
     instrument::Instrument,
     message::{
-        AccountSummary, AccountView, Answer, ErrorCode, FillView, InstrumentView, LatchView, LimitView,
-        OrderDetail, OrderKey, OrderView, PlaceOrder, PreviewView, Query, Refusal, RiskStatusView, StopScope,
-        ViolationCode,
+        AccountSummary, AccountView, Answer, Capabilities, ErrorCode, FillView, InstrumentView, LatchView,
+        LimitView, OrderDetail, OrderKey, OrderView, PlaceOrder, PreviewView, Query, Refusal, RiskStatusView,
+        StopScope, ViolationCode,
     },
     money::Money,
-    order::{Filling, OrderType},
     time::UnixNanos,
 };
 use rust_decimal::Decimal;
@@ -182,14 +181,13 @@ fn limit_views(account: &Account, setup: &Setup) -> Vec<LimitView> {
 
 fn instruments(account: &Account, setup: &Setup) -> Vec<InstrumentView> {
     let allowed = &account.config.allowed_symbols;
-    let (order_types, fillings) = if account.config.is_paper() {
-        (vec![OrderType::Market, OrderType::Limit], vec![Filling::Fok, Filling::Ioc, Filling::Return])
+    let offered = if account.config.is_paper() {
+        Capabilities::of_this_build()
     } else {
-        let capabilities = &account.session.capabilities;
-        (capabilities.order_types.clone(), capabilities.fillings.clone())
+        account.session.capabilities.clone()
     };
     let calendar = |i: &Instrument| &setup.config.calendars[usize::from(i.calendar)];
-    let view = |i: &Instrument| InstrumentView::new(i, calendar(i), order_types.clone(), fillings.clone());
+    let view = |i: &Instrument| InstrumentView::new(i, calendar(i), &offered);
     let wanted = |i: &&Instrument| allowed.is_empty() || allowed.contains(&i.symbol);
     let mut views: Vec<InstrumentView> = setup.instruments().iter().filter(wanted).map(view).collect();
     views.sort_by(|a, b| a.symbol.cmp(&b.symbol));

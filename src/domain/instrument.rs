@@ -114,6 +114,16 @@ pub struct Instrument {
     pub calendar: u16,
     /// Spread assumed where data state none, in points.
     pub default_spread_points: i64,
+    /// Least distance of protective levels and pending prices from the market, in points; 0 is none (OR10).
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub stops_level_points: i64,
+    /// What lies so close to the market can be neither changed nor taken back, in points; 0 is none (OR10).
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub freeze_level_points: i64,
+}
+
+fn is_zero(points: &i64) -> bool {
+    *points == 0
 }
 
 impl Instrument {
@@ -233,6 +243,8 @@ pub fn built_in() -> Vec<Instrument> {
                 margin_mode,
                 calendar,
                 default_spread_points: spread,
+                stops_level_points: 0,
+                freeze_level_points: 0,
             }
         })
         .collect()

@@ -3,6 +3,7 @@
 use super::{
     id::{AccountId, ClientOrderId, IntentId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
+    money,
     time::UnixNanos,
 };
 use rust_decimal::Decimal;
@@ -67,6 +68,42 @@ pub enum Filling {
     Ioc,
     /// The remainder rests.
     Return,
+}
+
+/// How far a trailing stop follows the market: its trigger is never further from the best price seen (EX09).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trail {
+    Ticks(i64),
+    /// Of the price that it follows, rounded away from the market.
+    Percent(Decimal),
+}
+
+impl Trail {
+    /// Where the trigger of an order of this side belongs when its trigger side is quoted at `price`: a buy's
+    /// above, a sell's below. At least a tick away.
+    #[must_use]
+    pub fn trigger(self, side: Side, price: Price) -> Price {
+        let distance = match self {
+            Self::Ticks(ticks) => ticks,
+            Self::Percent(percent) => money::percent_of_ticks(price.0, percent),
+        };
+        let distance = distance.max(1);
+        match side {
+            Side::Buy => Price(price.0.saturating_add(distance)),
+            Side::Sell => Price(price.0.saturating_sub(distance)),
+        }
+    }
+
+    /// The closer of a trigger and where it belongs by a new price: it never loosens.
+    #[must_use]
+    pub fn follow(self, side: Side, trigger: Price, price: Price) -> Price {
+        let by_price = self.trigger(side, price);
+        match side {
+            Side::Buy => trigger.min(by_price),
+            Side::Sell => trigger.max(by_price),
+        }
+    }
 }
 
 /// A protective level: a price, or a distance from the fill (DM03).
@@ -157,7 +194,9 @@ impl OrderStatus {
             // whoever cancels at once hears of the order's beginning afterwards
             (S::Submitted | S::PendingCancel | S::Unknown, E::Reject) => S::Rejected,
             (S::PendingCancel, E::Accept) => S::PendingCancel,
-            (S::Accepted, E::Trigger) => S::Triggered,
+            (S::Submitted | S::Accepted | S::PartiallyFilled | S::Unknown, E::Trigger) => S::Triggered,
+            (S::PendingModify, E::Trigger) => S::PendingModify,
+            (S::PendingCancel, E::Trigger) => S::PendingCancel,
 
             (S::Submitted | S::Accepted | S::Triggered | S::PartiallyFilled | S::PendingModify | S::Unknown,
                 E::FillPart) => S::PartiallyFilled,
@@ -170,7 +209,7 @@ impl OrderStatus {
                 E::RequestCancel) => S::PendingCancel,
             (S::PendingModify | S::PendingCancel, E::KeepResting) => S::Accepted,
             // new terms prove that an order of unknown fate rests
-            (S::Accepted | S::PendingModify | S::Unknown, E::Modify) => S::Accepted,
+            (S::Accepted | S::Triggered | S::PendingModify | S::Unknown, E::Modify) => S::Accepted,
             (S::PartiallyFilled, E::Modify) => S::PartiallyFilled,
             (S::PendingCancel, E::Modify) => S::PendingCancel,
 
@@ -193,6 +232,7 @@ impl OrderStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedTerms {
     pub volume: Volume,
+    /// At which it would enter: its limit, or its trigger.
     pub price: Option<Price>,
 }
 
@@ -210,14 +250,28 @@ pub struct Order {
     /// Filled so far (FIX: CumQty); `filled + leaves = volume` while open (OR02).
     pub filled: Volume,
     pub price: Option<Price>,
-    /// The price that was decided on: the limit, or the quote's side at the decision.
+    /// The trigger of a stop; of a trailing one, where it is by the last that was heard of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop_price: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail: Option<Trail>,
+    /// The price that was decided on: the limit, the trigger, or the quote's side at the decision.
     pub reference_price: Option<Price>,
     pub stop_loss: Option<Stop>,
     pub take_profit: Option<Stop>,
     /// Sum of ticks x steps over the fills; the average price is this over `filled`.
     pub filled_tick_steps: i128,
     pub tif: TimeInForce,
+    /// When it ends by its lifetime (OR08).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<UnixNanos>,
     pub filling: Filling,
+    /// It must not take liquidity (OR04).
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub post_only: bool,
+    /// Its trigger has been met.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub triggered: bool,
     /// The position that this order reduces; `None` opens a new one (hedging).
     pub position: Option<PositionId>,
     pub status: OrderStatus,
@@ -246,6 +300,15 @@ impl Order {
     pub const fn end_terms(&mut self) -> Option<IntentId> {
         self.asked = None;
         self.modified_by.take()
+    }
+
+    /// The price at which it would enter: its limit, or its trigger. A market order has none.
+    pub const fn entry_price(&self) -> Option<Price> {
+        match self.order_type {
+            OrderType::Market => None,
+            OrderType::Limit | OrderType::StopLimit => self.price,
+            OrderType::Stop | OrderType::TrailingStop => self.stop_price,
+        }
     }
 
     /// Volume that may still be filled (FIX tag 151).

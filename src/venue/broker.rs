@@ -1,9 +1,10 @@
-//! The broker's front: requests, quotes, bars, and the matching loop.
+//! The broker's front: its books, requests and quotes on their way in, stop-out.
 
 use super::{
     account::{STOP_OUT_PERCENT, VenueAccount},
-    bars::{self, BarLeg, Reach},
-    triggers::{Trigger, TriggerBook, TriggerKind},
+    deadlines::Deadlines,
+    played::PlayedBar,
+    triggers::{Trigger, TriggerBook},
 };
 use crate::domain::{
     calendar::Sessions,
@@ -11,10 +12,9 @@ use crate::domain::{
     exposure::{Dependents, Exposure, Marks},
     id::{AccountId, OrderId, PositionId},
     instrument::{InstrumentId, Price},
-    market::{Bar, BarPolicy, Quote},
-    message::{Mark, VenueOrder, VenueReport, VenueRequest},
+    market::Quote,
+    message::{Mark, VenueReport, VenueRequest},
     money::Money,
-    order::{OrderType, Side},
     position::FillReason,
     time::UnixNanos,
 };
@@ -47,25 +47,12 @@ pub(super) struct VenueMarket {
     pub tradable_until: UnixNanos,
     /// Fed by bars: an order meets the next quote, not the last one (EX08).
     pub fed_by_bars: bool,
-    /// Market orders that wait for the next quote, oldest first.
+    /// Orders that are decided at the next quote, oldest first: those that do not rest, and those that must not
+    /// take liquidity.
     pub waiting: Vec<(usize, OrderId)>,
     /// Derived from orders and positions.
     #[serde(skip)]
     pub triggers: TriggerBook,
-}
-
-/// The bar that is being played, and what its policy holds back.
-#[derive(Debug, Clone)]
-struct PlayedBar {
-    bar: Bar,
-    /// The last quote before it, if it came in a session.
-    before: Option<Quote>,
-    /// Triggers that are taken out until the bar's end.
-    held_back: Vec<(Trigger, Side, Price)>,
-    legs: [BarLeg; 4],
-    /// Which leg is played. What fills after the first, fills inside the bar.
-    leg: usize,
-    ambiguous: bool,
 }
 
 /// The simulated broker.
@@ -75,13 +62,16 @@ pub struct Venue {
     pub(super) index: BTreeMap<AccountId, usize>,
     pub(super) markets: Vec<VenueMarket>,
     sessions: Sessions,
-    ambiguous_bars: u64,
+    pub(super) ambiguous_bars: u64,
+    /// When working orders end by their lifetime (OR08).
+    #[serde(skip_serializing_if = "Deadlines::is_empty", default)]
+    pub(super) deadlines: Deadlines,
     #[serde(skip)]
     pub(super) setup: Option<Arc<Setup>>,
     #[serde(skip)]
     pub(super) dependents: Dependents,
     #[serde(skip)]
-    played: Option<PlayedBar>,
+    pub(super) played: Option<PlayedBar>,
 }
 
 impl Venue {
@@ -121,10 +111,11 @@ impl Venue {
         }
         for (index, account) in self.accounts.iter().enumerate() {
             self.dependents.update(index, &account.exposure, &setup.rates, account.currency);
-            for order in account.orders.values().filter(|o| o.order_type == OrderType::Limit) {
-                let price = order.price.expect("a limit order has a price");
-                let triggers = &mut self.markets[order.instrument.index()].triggers;
-                triggers.add(Trigger::limit(index, order.order), order.side, price);
+            for order in account.orders.values() {
+                let market = &mut self.markets[order.instrument.index()];
+                if !market.waiting.contains(&(index, order.order)) {
+                    market.triggers.rest(index, order);
+                }
             }
             for position in account.positions.values() {
                 let triggers = &mut self.markets[position.instrument.index()].triggers;
@@ -158,81 +149,6 @@ impl Venue {
         }
     }
 
-    fn submit(&mut self, now: UnixNanos, order: &VenueOrder, out: &mut VenueOut) {
-        let rejected = |reason: &str| VenueReport::Rejected {
-            account: order.account.clone(),
-            order: order.order,
-            reason: reason.to_owned(),
-        };
-        let Some(&index) = self.index.get(&order.account) else {
-            out.reports.push(rejected("ACCOUNT_UNKNOWN"));
-            return;
-        };
-        if let Some(reason) = self.refusal(now, index, order) {
-            out.reports.push(rejected(reason));
-            return;
-        }
-        out.reports.push(VenueReport::Accepted {
-            account: order.account.clone(),
-            order: order.order,
-            venue_order: None,
-        });
-        self.accounts[index].orders.insert(order.order, order.clone());
-        let market = &mut self.markets[order.instrument.index()];
-        match order.order_type {
-            OrderType::Limit => {
-                let price = order.price.expect("checked above");
-                market.triggers.add(Trigger::limit(index, order.order), order.side, price);
-            }
-            _ => market.waiting.push((index, order.order)),
-        }
-        if market.fed_by_bars {
-            out.marks.push(Mark::MarketOrderWaited);
-        } else {
-            self.match_market(now, order.instrument, QuoteKind::Tick, out);
-        }
-    }
-
-    /// Why the broker would not take an order.
-    fn refusal(&mut self, now: UnixNanos, index: usize, order: &VenueOrder) -> Option<&'static str> {
-        let account = &self.accounts[index];
-        if account.orders.contains_key(&order.order) {
-            return Some("DUPLICATE_ORDER");
-        }
-        if !matches!(order.order_type, OrderType::Market | OrderType::Limit) {
-            return Some("ORDER_TYPE_UNSUPPORTED");
-        }
-        if order.order_type == OrderType::Limit && order.price.is_none() {
-            return Some("PRICE_MISSING");
-        }
-        if !self.is_open(now, order.instrument) {
-            return Some("MARKET_CLOSED");
-        }
-        let position = order.position.map(|id| self.accounts[index].positions.get(&id));
-        match position {
-            Some(None) => Some("POSITION_UNKNOWN"),
-            Some(Some(p)) if p.side == order.side || p.volume < order.volume => Some("POSITION_MISMATCH"),
-            _ => None,
-        }
-    }
-
-    fn cancel(&mut self, account: &AccountId, order: OrderId, out: &mut VenueOut) {
-        let known =
-            self.index.get(account).copied().filter(|i| self.accounts[*i].orders.contains_key(&order));
-        let report = match known {
-            Some(index) => {
-                self.remove_order(index, order);
-                VenueReport::Canceled { account: account.clone(), order, reason: None }
-            }
-            None => VenueReport::CancelRejected {
-                account: account.clone(),
-                order,
-                reason: "ORDER_UNKNOWN".to_owned(),
-            },
-        };
-        out.reports.push(report);
-    }
-
     /// Takes a quote that passed the engine's screen.
     pub fn quote(
         &mut self,
@@ -253,6 +169,7 @@ impl Venue {
             account = index + 1;
         }
         self.match_market(now, instrument, kind, out);
+        self.follow(instrument, kind, quote, out);
         if !self.dependents.is_empty(instrument) {
             self.stop_out_all(now, instrument, out);
         }
@@ -276,7 +193,7 @@ impl Venue {
     }
 
     /// The end of the instrument's session; long ago if it is closed.
-    fn session_end(&mut self, now: UnixNanos, instrument: InstrumentId) -> UnixNanos {
+    pub(super) fn session_end(&mut self, now: UnixNanos, instrument: InstrumentId) -> UnixNanos {
         if !self.is_open(now, instrument) {
             return UnixNanos(i64::MIN);
         }
@@ -285,7 +202,7 @@ impl Venue {
     }
 
     /// Whether the last quote can be traded at: the session is open and still the one it came in.
-    fn is_tradable(&mut self, now: UnixNanos, instrument: InstrumentId) -> bool {
+    pub(super) fn is_tradable(&mut self, now: UnixNanos, instrument: InstrumentId) -> bool {
         now < self.markets[instrument.index()].tradable_until && self.is_open(now, instrument)
     }
 
@@ -303,174 +220,6 @@ impl Venue {
                 quote: |id: InstrumentId| markets[id.index()].quote,
             },
         );
-    }
-
-    /// Fills what waits and what is triggered, until nothing more is. No fill outside sessions (OR09).
-    pub(super) fn match_market(
-        &mut self,
-        now: UnixNanos,
-        instrument: InstrumentId,
-        kind: QuoteKind,
-        out: &mut VenueOut,
-    ) {
-        let Some(quote) = self.markets[instrument.index()].quote else { return };
-        if !self.is_tradable(now, instrument) {
-            return;
-        }
-        for (index, order) in std::mem::take(&mut self.markets[instrument.index()].waiting) {
-            let side = self.accounts[index].orders.get(&order).map(|o| o.side);
-            if let Some(side) = side {
-                self.fill_order(now, index, order, quote.price_for(side), out);
-            }
-        }
-        let mut due = Vec::new();
-        loop {
-            self.markets[instrument.index()].triggers.due(quote, &mut due);
-            if due.is_empty() {
-                return;
-            }
-            for (trigger, price) in due.drain(..) {
-                self.fire(now, trigger, price, quote, kind, out);
-            }
-        }
-    }
-
-    /// One trigger fires, if it is still there: a fill before it may have removed it.
-    fn fire(
-        &mut self,
-        now: UnixNanos,
-        trigger: Trigger,
-        level: Price,
-        quote: Quote,
-        kind: QuoteKind,
-        out: &mut VenueOut,
-    ) {
-        // inside a bar the price passed the level; a tick or an open jumped to the quote (EX03, EX04)
-        let price = |side: Side| if kind == QuoteKind::BarPath { level } else { quote.price_for(side) };
-        let account = &self.accounts[trigger.account];
-        if trigger.kind == TriggerKind::Limit {
-            let order = OrderId(trigger.number);
-            if let Some(side) = account.orders.get(&order).map(|o| o.side) {
-                self.fill_order(now, trigger.account, order, price(side), out);
-            }
-            return;
-        }
-        let id = PositionId(trigger.number);
-        let Some(position) = account.positions.get(&id) else { return };
-        let (volume, side) = (position.volume, position.side);
-        let passed = trigger.kind == TriggerKind::TakeProfit && self.was_passed_before(kind, side, level);
-        let price = if passed { level } else { price(side.opposite()) };
-        let reason = match trigger.kind {
-            TriggerKind::StopLoss => FillReason::StopLoss,
-            _ => FillReason::TakeProfit,
-        };
-        if reason == FillReason::StopLoss && price != level {
-            out.marks.push(Mark::GapThroughStop);
-        }
-        self.close(now, trigger.account, id, volume, price, None, reason, out);
-    }
-
-    /// Whether a bar's open does not jump over a position's take profit, because the bar before went
-    /// through it and its policy held the exit back. The better price of a gap is not for it.
-    fn was_passed_before(&self, kind: QuoteKind, side: Side, level: Price) -> bool {
-        let before = self.played.as_ref().and_then(|played| played.before);
-        kind == QuoteKind::BarOpen
-            && before.is_some_and(|quote| match side {
-                Side::Buy => quote.bid >= level,
-                Side::Sell => quote.ask <= level,
-            })
-    }
-
-    // ---- bars -------------------------------------------------------------------------------
-
-    /// Begins to play a bar. The caller hands each leg back as a quote, then ends the bar.
-    pub fn begin_bar(&mut self, bar: &Bar) -> [BarLeg; 4] {
-        let net = self.accounts.iter().map(|a| a.exposure.net_steps(bar.instrument)).sum();
-        let legs = bars::expand(bar, self.policy(), net);
-        let market = &self.markets[bar.instrument.index()];
-        let before = market.quote.filter(|_| market.tradable_until > UnixNanos(i64::MIN));
-        self.played =
-            Some(PlayedBar { bar: *bar, before, held_back: Vec::new(), legs, leg: 0, ambiguous: false });
-        legs
-    }
-
-    /// A leg is about to be played. From the second on, exits and fills are inside the bar.
-    pub fn begin_leg(&mut self, leg: usize) {
-        let Some(played) = &mut self.played else { return };
-        played.leg = leg;
-        if leg != 1 {
-            return;
-        }
-        let instrument = played.bar.instrument;
-        let held: Vec<(usize, PositionId)> = self
-            .accounts
-            .iter()
-            .enumerate()
-            .filter(|(_, account)| account.exposure.holds(instrument))
-            .flat_map(|(index, account)| account.positions.values().map(move |p| (index, p)))
-            .filter(|(_, p)| p.instrument == instrument)
-            .map(|(index, p)| (index, p.id))
-            .collect();
-        for (index, id) in held {
-            self.restrict(index, id, false);
-        }
-    }
-
-    /// Takes out of the book what the policy does not let happen inside the bar that is played
-    /// (EX05). `filled_inside`: the position was opened on the bar's path.
-    pub(super) fn restrict(&mut self, index: usize, id: PositionId, filled_inside: bool) {
-        let policy = self.policy();
-        let Some(played) = self.played.as_mut().filter(|p| p.leg > 0) else { return };
-        let position = &self.accounts[index].positions[&id];
-        if position.instrument != played.bar.instrument {
-            return;
-        }
-        let reach = bars::reachable(&played.bar, position.side, position.stop_loss, position.take_profit);
-        let Reach { stop_loss, take_profit } = reach;
-        if if filled_inside { stop_loss || take_profit } else { stop_loss && take_profit } {
-            played.ambiguous = true;
-        }
-        let hold_profit = policy == BarPolicy::Pessimistic && take_profit && (stop_loss || filled_inside);
-        // even an optimist exits at the stop if the profit is not to come any more
-        let to_come =
-            || bars::profit_to_come(&played.legs[played.leg..], position.side, position.take_profit);
-        let hold_loss = policy == BarPolicy::Optimistic && take_profit && stop_loss && to_come();
-        let triggers = &mut self.markets[position.instrument.index()].triggers;
-        let mut hold = |trigger: Trigger, level: Option<Price>| {
-            if let Some(price) = level {
-                triggers.remove(trigger, position.side, price);
-                played.held_back.push((trigger, position.side, price));
-            }
-        };
-        if hold_profit {
-            hold(Trigger::take_profit(index, id), position.take_profit);
-        }
-        if hold_loss {
-            hold(Trigger::stop_loss(index, id), position.stop_loss);
-        }
-    }
-
-    /// Ends the bar: what was held back may trigger again.
-    pub fn end_bar(&mut self, out: &mut VenueOut) {
-        let Some(played) = self.played.take() else { return };
-        if played.ambiguous {
-            self.ambiguous_bars += 1;
-            out.marks.push(Mark::AmbiguousBar);
-        }
-        let triggers = &mut self.markets[played.bar.instrument.index()].triggers;
-        for (trigger, side, price) in played.held_back {
-            if self.accounts[trigger.account].positions.contains_key(&PositionId(trigger.number)) {
-                triggers.add(trigger, side, price);
-            }
-        }
-    }
-
-    pub(super) fn is_inside_bar(&self) -> bool {
-        self.played.as_ref().is_some_and(|p| p.leg > 0)
-    }
-
-    fn policy(&self) -> BarPolicy {
-        self.setup.as_ref().map_or(BarPolicy::default(), |s| s.config.bar_policy)
     }
 
     // ---- stop-out (AC08) -----------------------------------------------------------------------

@@ -11,7 +11,6 @@ use crate::domain::{
     margin::{margin, margin_rate},
     message::{Mark, VenueFill, VenueOrder, VenueReport},
     money::{Currency, Exact, Money, Rounding},
-    order::OrderType,
     position::{FillReason, profit},
     rates::Conversion,
     time::UnixNanos,
@@ -46,7 +45,7 @@ impl Venue {
         }
     }
 
-    fn cancel_report(&self, index: usize, order: OrderId, reason: &str, out: &mut VenueOut) {
+    pub(super) fn cancel_report(&self, index: usize, order: OrderId, reason: &str, out: &mut VenueOut) {
         let account = self.accounts[index].id.clone();
         out.reports.push(VenueReport::Canceled { account, order, reason: Some(reason.to_owned()) });
     }
@@ -228,19 +227,6 @@ impl Venue {
         }
     }
 
-    /// Takes an order out of the book.
-    pub(super) fn remove_order(&mut self, index: usize, id: OrderId) -> Option<VenueOrder> {
-        let order = self.accounts[index].orders.remove(&id)?;
-        let market = &mut self.markets[order.instrument.index()];
-        if order.order_type == OrderType::Limit {
-            let price = order.price.expect("a limit order has a price");
-            market.triggers.remove(Trigger::limit(index, id), order.side, price);
-        } else {
-            market.waiting.retain(|waiting| *waiting != (index, id));
-        }
-        Some(order)
-    }
-
     /// Profit of a part of a position at a price, posted in the account's currency. Without a rate
     /// it counts as nothing: the gate admits no order whose currency cannot be converted.
     pub(super) fn profit(
@@ -268,7 +254,8 @@ impl Venue {
         let instrument = setup.instrument(order.instrument);
         let account = &self.accounts[index];
         let quote = |id: InstrumentId| self.markets[id.index()].quote;
-        let price = order.price.or_else(|| quote(order.instrument).map(|q| q.price_for(order.side)));
+        let entry = order.price.or(order.stop_price);
+        let price = entry.or_else(|| quote(order.instrument).map(|q| q.price_for(order.side)));
         margin_rate(instrument, order.side, account.currency, setup.instruments(), &setup.rates, quote)
             .zip(price)
             .map_or(Money::ZERO, |(rate, price)| {

@@ -7,9 +7,14 @@
 mod account;
 mod bars;
 mod broker;
+mod deadlines;
 mod fills;
+mod matching;
 mod modify;
+mod orders;
+mod played;
 mod triggers;
 
 pub use bars::BarLeg;
 pub use broker::{QuoteKind, Venue, VenueOut};
+pub use deadlines::VenueDeadline;

@@ -2,12 +2,12 @@
 
 use super::{
     broker::{QuoteKind, Venue, VenueOut},
-    triggers::Trigger,
+    orders::POST_ONLY_WOULD_CROSS,
 };
 use crate::domain::{
     id::{OrderId, PositionId},
     instrument::Price,
-    message::{ModifyTarget, VenueModify, VenueReport},
+    message::{Mark, ModifyTarget, VenueModify, VenueReport},
     order::{OrderType, Stop},
     time::UnixNanos,
 };
@@ -19,16 +19,20 @@ impl Venue {
         let done = match (index, &terms.target) {
             (None, _) => Err("ACCOUNT_UNKNOWN"),
             (Some(_), _) if !self.is_open(now, terms.instrument) => Err("MARKET_CLOSED"),
-            (Some(index), ModifyTarget::Order(id)) => self.modify_order(index, *id, terms),
+            (Some(index), ModifyTarget::Order(id)) => self.modify_order(now, index, *id, terms),
             (Some(index), ModifyTarget::Position { id, .. }) => self.modify_position(index, *id, terms),
         };
         let (account, target) = (terms.account.clone(), terms.target.clone());
         match done {
             Err(reason) => {
+                if reason == POST_ONLY_WOULD_CROSS {
+                    out.marks.push(Mark::PostOnlyRefused);
+                }
                 out.reports.push(VenueReport::ModifyRejected { account, target, reason: reason.to_owned() });
             }
-            Ok(()) => {
-                out.reports.push(VenueReport::Modified(terms.clone()));
+            Ok(stop_price) => {
+                let stop_price = stop_price.or(terms.stop_price);
+                out.reports.push(VenueReport::Modified(VenueModify { stop_price, ..terms.clone() }));
                 let fed_by_bars = self.markets[terms.instrument.index()].fed_by_bars;
                 if !fed_by_bars {
                     self.match_market(now, terms.instrument, QuoteKind::Tick, out);
@@ -37,24 +41,48 @@ impl Venue {
         }
     }
 
-    fn modify_order(&mut self, index: usize, id: OrderId, terms: &VenueModify) -> Result<(), &'static str> {
-        let order = self.accounts[index].orders.get_mut(&id).ok_or("ORDER_UNKNOWN")?;
-        let (OrderType::Limit, Some(was)) = (order.order_type, order.price) else {
+    /// The trigger that it has then, if it is a stop.
+    fn modify_order(
+        &mut self,
+        now: UnixNanos,
+        index: usize,
+        id: OrderId,
+        terms: &VenueModify,
+    ) -> Result<Option<Price>, &'static str> {
+        let was = self.accounts[index].orders.get(&id).ok_or("ORDER_UNKNOWN")?.clone();
+        if was.order_type == OrderType::Market {
             return Err("ORDER_TYPE_UNSUPPORTED");
-        };
-        let (volume, price) = (terms.volume.unwrap_or(order.volume), terms.price.unwrap_or(was));
+        }
+        let mut order = was.clone();
+        order.volume = terms.volume.unwrap_or(was.volume);
+        order.price = terms.price.or(was.price);
+        order.stop_price = terms.stop_price.or(was.stop_price);
+        (order.stop_loss, order.take_profit) = (terms.stop_loss, terms.take_profit);
+        if let (Some(trail), OrderType::TrailingStop) = (terms.trail, was.order_type) {
+            // it trails by the new distance from now on, and never loosens (EX09)
+            let market = self.markets[was.instrument.index()].quote.map(|quote| quote.price_for(was.side));
+            let trigger = order.stop_price.ok_or("PRICE_MISSING")?;
+            order.trail = Some(trail);
+            order.stop_price = Some(market.map_or(trigger, |at| trail.follow(was.side, trigger, at)));
+        }
+        if let Some(lifetime) = terms.lifetime {
+            (order.tif, order.expires_at) = (lifetime.tif, lifetime.expires_at);
+        }
         let held = order.position.and_then(|held| self.accounts[index].positions.get(&held));
-        if held.is_some_and(|held| volume > held.volume) {
+        if held.is_some_and(|held| order.volume > held.volume) {
             return Err("POSITION_MISMATCH");
         }
-        let order = self.accounts[index].orders.get_mut(&id).expect("looked up above");
-        (order.volume, order.price) = (volume, Some(price));
-        (order.stop_loss, order.take_profit) = (terms.stop_loss, terms.take_profit);
-        let (side, trigger) = (order.side, Trigger::limit(index, id));
-        let triggers = &mut self.markets[terms.instrument.index()].triggers;
-        triggers.remove(trigger, side, was);
-        triggers.add(trigger, side, price);
-        Ok(())
+        if order.expires_at.is_some_and(|at| at <= now) {
+            return Err("EXPIRY_IN_PAST");
+        }
+        if order.post_only && order.order_type == OrderType::Limit && self.would_cross(now, &order) {
+            return Err(POST_ONLY_WOULD_CROSS);
+        }
+        let waits = self.markets[was.instrument.index()].waiting.contains(&(index, id));
+        self.remove_order(index, id);
+        let stop_price = order.stop_price;
+        self.enter(index, order, waits);
+        Ok(stop_price)
     }
 
     fn modify_position(
@@ -62,7 +90,7 @@ impl Venue {
         index: usize,
         id: PositionId,
         terms: &VenueModify,
-    ) -> Result<(), &'static str> {
+    ) -> Result<Option<Price>, &'static str> {
         let before = self.accounts[index].positions.get(&id).ok_or("POSITION_UNKNOWN")?.clone();
         self.unprotect(index, &before);
         let position = self.accounts[index].positions.get_mut(&id).expect("looked up above");
@@ -70,7 +98,7 @@ impl Venue {
         position.take_profit = price_of(terms.take_profit);
         let after = position.clone();
         self.protect(index, &after);
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -4,9 +4,10 @@ use crate::domain::{
     id::{OrderId, PositionId},
     instrument::Price,
     market::Quote,
-    order::Side,
+    message::VenueOrder,
+    order::{OrderType, Side},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is triggered. Orders by age: the number, then the kind, decides who goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,8 @@ pub(super) struct Trigger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TriggerKind {
     Limit,
+    /// Of an order: a stop, a stop-limit or a trailing stop.
+    Stop,
     StopLoss,
     TakeProfit,
 }
@@ -26,6 +29,10 @@ pub(super) enum TriggerKind {
 impl Trigger {
     pub(super) const fn limit(account: usize, order: OrderId) -> Self {
         Self { account, number: order.0, kind: TriggerKind::Limit }
+    }
+
+    pub(super) const fn stop(account: usize, order: OrderId) -> Self {
+        Self { account, number: order.0, kind: TriggerKind::Stop }
     }
 
     pub(super) const fn stop_loss(account: usize, position: PositionId) -> Self {
@@ -44,6 +51,37 @@ pub(super) struct TriggerBook {
     ask_at_least: BTreeSet<(Price, Trigger)>,
     bid_at_most: BTreeSet<(Price, Trigger)>,
     bid_at_least: BTreeSet<(Price, Trigger)>,
+    trails: Trails,
+}
+
+/// Trailing stops by the best price that each has seen, so that a quote touches only those that it pulls.
+#[derive(Debug, Clone, Default)]
+struct Trails {
+    seen: BTreeMap<(usize, OrderId), Price>,
+    /// Pulled by an ask below.
+    buys: BTreeSet<(Price, usize, OrderId)>,
+    /// Pulled by a bid above.
+    sells: BTreeSet<(Price, usize, OrderId)>,
+}
+
+impl Trails {
+    fn side(&mut self, side: Side) -> &mut BTreeSet<(Price, usize, OrderId)> {
+        match side {
+            Side::Buy => &mut self.buys,
+            Side::Sell => &mut self.sells,
+        }
+    }
+
+    fn add(&mut self, account: usize, order: OrderId, side: Side, seen: Price) {
+        self.seen.insert((account, order), seen);
+        self.side(side).insert((seen, account, order));
+    }
+
+    fn remove(&mut self, account: usize, order: OrderId, side: Side) {
+        if let Some(seen) = self.seen.remove(&(account, order)) {
+            self.side(side).remove(&(seen, account, order));
+        }
+    }
 }
 
 impl TriggerBook {
@@ -51,10 +89,69 @@ impl TriggerBook {
     fn set(&mut self, kind: TriggerKind, side: Side) -> &mut BTreeSet<(Price, Trigger)> {
         match (kind, side) {
             (TriggerKind::Limit, Side::Buy) | (TriggerKind::TakeProfit, Side::Sell) => &mut self.ask_at_most,
-            (TriggerKind::StopLoss, Side::Sell) => &mut self.ask_at_least,
-            (TriggerKind::StopLoss, Side::Buy) => &mut self.bid_at_most,
+            (TriggerKind::StopLoss, Side::Sell) | (TriggerKind::Stop, Side::Buy) => &mut self.ask_at_least,
+            (TriggerKind::StopLoss, Side::Buy) | (TriggerKind::Stop, Side::Sell) => &mut self.bid_at_most,
             (TriggerKind::Limit, Side::Sell) | (TriggerKind::TakeProfit, Side::Buy) => &mut self.bid_at_least,
         }
+    }
+
+    /// Waits for what an order waits for. A trailing stop looks at the next quote in any case.
+    pub(super) fn rest(&mut self, account: usize, order: &VenueOrder) {
+        let unseen = match order.side {
+            Side::Buy => Price(i64::MAX),
+            Side::Sell => Price(i64::MIN),
+        };
+        self.rest_seen(account, order, unseen);
+    }
+
+    /// The same of a trailing stop whose trigger was worked out at the price `seen`.
+    pub(super) fn rest_seen(&mut self, account: usize, order: &VenueOrder, seen: Price) {
+        if let Some((trigger, price)) = Self::trigger_of(account, order) {
+            self.add(trigger, order.side, price);
+        }
+        if order.order_type == OrderType::TrailingStop {
+            self.trails.add(account, order.order, order.side, seen);
+        }
+    }
+
+    /// No longer waits for it.
+    pub(super) fn forget(&mut self, account: usize, order: &VenueOrder) {
+        if let Some((trigger, price)) = Self::trigger_of(account, order) {
+            self.remove(trigger, order.side, price);
+        }
+        if order.order_type == OrderType::TrailingStop {
+            self.trails.remove(account, order.order, order.side);
+        }
+    }
+
+    fn trigger_of(account: usize, order: &VenueOrder) -> Option<(Trigger, Price)> {
+        match order.order_type {
+            OrderType::Market => None,
+            OrderType::Limit => Some((Trigger::limit(account, order.order), order.price?)),
+            OrderType::Stop | OrderType::StopLimit | OrderType::TrailingStop => {
+                Some((Trigger::stop(account, order.order), order.stop_price?))
+            }
+        }
+    }
+
+    /// Whether anything trails.
+    pub(super) fn has_trails(&self) -> bool {
+        !self.trails.seen.is_empty()
+    }
+
+    /// Whether a quote pulls a trailing stop.
+    pub(super) fn trails_at(&self, quote: Quote) -> bool {
+        self.trails.sells.first().is_some_and(|(seen, ..)| *seen < quote.bid)
+            || self.trails.buys.last().is_some_and(|(seen, ..)| *seen > quote.ask)
+    }
+
+    /// The trailing stops that a quote pulls, by account and age.
+    pub(super) fn pulled(&self, quote: Quote) -> Vec<(usize, OrderId)> {
+        let sells = self.trails.sells.iter().take_while(|(seen, ..)| *seen < quote.bid);
+        let buys = self.trails.buys.iter().rev().take_while(|(seen, ..)| *seen > quote.ask);
+        let mut pulled: Vec<(usize, OrderId)> = sells.chain(buys).map(|(_, a, order)| (*a, *order)).collect();
+        pulled.sort_unstable();
+        pulled
     }
 
     pub(super) fn add(&mut self, trigger: Trigger, side: Side, price: Price) {

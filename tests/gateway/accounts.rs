@@ -227,7 +227,8 @@ async fn accounts_instruments_state_their_whole_grid() {
         ("marginCurrency", json!("EUR")),
         ("sessionZone", json!("America/New_York")),
         ("sessions", json!([{"open": "Sun 17:00", "close": "Fri 17:00"}])),
-        ("orderTypes", json!(["market", "limit"])),
+        ("orderTypes", json!(["market", "limit", "stop", "stop_limit", "trailing_stop"])),
+        ("tifs", json!(["gtc", "day", "gtd"])),
         ("tradeMode", json!("full")),
     ] {
         assert_eq!(euro[key], value, "{key}");

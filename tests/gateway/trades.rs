@@ -286,7 +286,7 @@ async fn trades_modify_gives_orders_and_positions_new_terms_and_tells() {
     for (params, reason, path) in [
         (target(json!({})), "FIELD_MISSING", "stopLoss"),
         (target(json!({"price": "1"})), "FIELD_CONFLICT", "price"),
-        (target(json!({"tif": "day"})), "FIELD_UNSUPPORTED", "tif"),
+        (target(json!({"tif": "day"})), "FIELD_CONFLICT", "tif"),
         (target(json!({"orderId": "o1", "price": "1"})), "FIELD_CONFLICT", "positionId"),
         (target(json!({"stopLoss": "1,5"})), "WRONG_TYPE", "stopLoss"),
     ] {

@@ -52,6 +52,8 @@ impl Far {
         rig.step(&Input::Gateway(lockstep::domain::message::GatewayState::Ready));
         rig.quote("BTCUSD", "60000.00", "60010.00");
         let capabilities = Capabilities {
+            tifs: vec![],
+            post_only: false,
             fencing: true,
             dedupe: true,
             resend: true,
@@ -221,6 +223,8 @@ fn venue_close(order: OrderId, name: &str) -> LinkFill {
 fn state(order: OrderId, status: VenueOrderStatus, filled: &str) -> OrderState {
     let known = status != VenueOrderStatus::Unknown;
     OrderState {
+        trigger: lockstep::domain::message::TriggerTerms::default(),
+        triggered: false,
         order: order.to_string(),
         status,
         venue_order: None,

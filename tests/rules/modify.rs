@@ -20,6 +20,9 @@ fn rig() -> Rig {
 
 fn keep(target: TradeTarget) -> ModifyTrade {
     ModifyTrade {
+        stop_price: None,
+        trail: None,
+        lifetime: None,
         account: account_id("main"),
         target,
         price: None,

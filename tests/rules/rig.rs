@@ -11,13 +11,14 @@ use lockstep::{
         market::{Bar, Candle, Ohlc, Quote, Timeframe},
         message::{
             AccountView, Answer, CancelOrders, CancelReply, CancelTarget, ClosePosition, CloseReply,
-            CloseTarget, Command, CommandBody, EmergencyStop, Event, FeedEvent, Idempotency, Input, Mark,
-            OrderDetail, OrderKey, Outputs, PlaceOrder, PlaceReply, PreviewView, Query, Refusal, Reply,
-            ReplyBody, ResumeReply, ResumeTarget, ResumeTrading, RiskStatusView, StopAction, StopLevel,
-            StopReply, StopScope, VenueRequest,
+            CloseTarget, Command, CommandBody, EmergencyStop, Event, FeedEvent, Idempotency, Input,
+            LevelChange, Mark, ModifyReply, ModifyTrade, OrderDetail, OrderKey, OrderView, Outputs,
+            PlaceOrder, PlaceReply, PreviewView, Query, Refusal, Reply, ReplyBody, ResumeReply, ResumeTarget,
+            ResumeTrading, RiskStatusView, StopAction, StopLevel, StopReply, StopScope, TradeTarget, TrailBy,
+            VenueRequest,
         },
         money::Currency,
-        order::{OrderType, Origin, Side},
+        order::{Filling, OrderStatus, OrderType, Origin, Side, TimeInForce},
         time::{MINUTE_NS, UnixNanos},
     },
     machine::{ALARMS, Machine},
@@ -277,6 +278,40 @@ impl Rig {
         self.cancel_target(CancelTarget::Order(order))
     }
 
+    /// Changes a working order; all that `change` leaves alone stays.
+    pub fn modify(
+        &mut self,
+        order: OrderId,
+        change: impl FnOnce(&mut ModifyTrade),
+    ) -> Result<OrderView, Refusal> {
+        let mut modify = ModifyTrade {
+            account: account_id("main"),
+            target: TradeTarget::Order(order),
+            price: None,
+            volume: None,
+            stop_price: None,
+            trail: None,
+            lifetime: None,
+            stop_loss: LevelChange::Keep,
+            take_profit: LevelChange::Keep,
+            expected_version: None,
+        };
+        change(&mut modify);
+        match self.send(CommandBody::Modify(modify)).expect("paper orders are changed at once")? {
+            ReplyBody::Modify(reply) => match *reply {
+                ModifyReply::Order { order, .. } => Ok(order),
+                other => panic!("not an order: {other:?}"),
+            },
+            other => panic!("not the reply to new terms: {other:?}"),
+        }
+    }
+
+    /// An order's state and reason.
+    pub fn status(&self, id: OrderId) -> (OrderStatus, Option<String>) {
+        let order = self.order(id).order;
+        (order.status, order.reason)
+    }
+
     pub fn close_target(&mut self, target: CloseTarget, volume: Option<&str>) -> Result<CloseReply, Refusal> {
         let volume = volume.map(dec);
         let close = ClosePosition { account: account_id("main"), target, volume, reason: None };
@@ -417,6 +452,46 @@ impl Ask {
     pub fn limit(mut self, price: &str) -> Self {
         self.0.order_type = OrderType::Limit;
         self.0.price = Some(dec(price));
+        self
+    }
+
+    pub fn stop(mut self, trigger: &str) -> Self {
+        self.0.order_type = OrderType::Stop;
+        self.0.stop_price = Some(dec(trigger));
+        self
+    }
+
+    pub fn stop_limit(self, trigger: &str, limit: &str) -> Self {
+        let mut ask = self.stop(trigger);
+        ask.0.order_type = OrderType::StopLimit;
+        ask.0.price = Some(dec(limit));
+        ask
+    }
+
+    pub fn trailing(mut self, by: TrailBy) -> Self {
+        self.0.order_type = OrderType::TrailingStop;
+        self.0.trail = Some(by);
+        self
+    }
+
+    pub fn filling(mut self, filling: Filling) -> Self {
+        self.0.filling = Some(filling);
+        self
+    }
+
+    pub fn post_only(mut self) -> Self {
+        self.0.post_only = true;
+        self
+    }
+
+    pub fn day(mut self) -> Self {
+        self.0.tif = TimeInForce::Day;
+        self
+    }
+
+    pub fn until(mut self, instant: &str) -> Self {
+        self.0.tif = TimeInForce::Gtd;
+        self.0.expires_at = Some(at(instant));
         self
     }
 

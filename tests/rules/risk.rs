@@ -12,9 +12,9 @@ use lockstep::{
         instrument::Volume,
         message::{
             CloseTarget, Command, CommandBody, ErrorCode, Event, Input, Mark, OutcomeState, ResumeTarget,
-            StopAction, StopPhase, StopScope, ViolationCode,
+            StopAction, StopPhase, StopScope, TrailBy, ViolationCode,
         },
-        order::{Filling, OrderStatus, OrderType, Origin, TimeInForce},
+        order::{Filling, OrderStatus, Origin, TimeInForce},
         time::{DAY_NS, MILLI_NS, SECOND_NS},
     },
     machine::Machine,
@@ -92,27 +92,37 @@ fn rk02_each_code_on_both_sides_of_its_limit() {
     let only_gold = |config: &mut Config| config.accounts[0].allowed_symbols = vec![symbol("XAUUSD")];
     assert_eq!(quoted(only_gold).denied(euro()), ["SYMBOL_NOT_ALLOWED"]);
     assert_eq!(quoted(only_gold_and_euro).denied(euro()), [""; 0]);
-    for order_type in [OrderType::Stop, OrderType::StopLimit, OrderType::TrailingStop] {
-        check_code("ORDER_TYPE_UNSUPPORTED", plain, euro().change(|o| o.order_type = order_type), euro());
-    }
-    for tif in [TimeInForce::Day, TimeInForce::Gtd] {
-        check_code("TIF_UNSUPPORTED", plain, euro().change(|o| o.tif = tif), euro());
-    }
     let with = |filling| move |o: &mut lockstep::domain::message::PlaceOrder| o.filling = Some(filling);
     let resting = || euro().limit("1.09000");
+    check_code("TIF_UNSUPPORTED", plain, euro().day(), resting().day());
     check_code(
         "FILLING_UNSUPPORTED",
         plain,
         euro().change(with(Filling::Return)),
         euro().change(with(Filling::Fok)),
     );
+    check_code("FILLING_UNSUPPORTED", plain, euro().post_only(), resting().post_only());
     check_code(
         "FILLING_UNSUPPORTED",
         plain,
-        resting().change(with(Filling::Ioc)),
-        resting().change(with(Filling::Return)),
+        resting().post_only().filling(Filling::Ioc),
+        resting().filling(Filling::Ioc),
     );
-    check_code("FILLING_UNSUPPORTED", plain, resting().change(|o| o.post_only = true), resting());
+    check_code(
+        "EXPIRY_IN_PAST",
+        plain,
+        resting().until("2024-01-10T12:00:00Z"),
+        resting().until("2024-01-10T12:00:00.000000001Z"),
+    );
+    check_code("EXPIRY_IN_PAST", plain, resting().change(|o| o.tif = TimeInForce::Gtd), resting());
+    let trailing = |by: &str| euro().trailing(TrailBy::Distance(dec(by)));
+    let percent = |by: &str| euro().trailing(TrailBy::Percent(dec(by)));
+    check_code("PRICE_TICK", plain, trailing("0.000001"), trailing("0.00001"));
+    check_code("PRICE_TICK", plain, percent("100"), percent("99.9"));
+    check_code("PRICE_TICK", plain, trailing("0.001").change(|o| o.trail = None), trailing("0.001"));
+    check_code("PRICE_TICK", plain, euro().stop("1.200001"), euro().stop("1.20001"));
+    check_code("PRICE_TICK", plain, euro().stop("1.2").change(|o| o.stop_price = None), euro().stop("1.2"));
+    check_code("STOPS_INVALID", plain, euro().stop("1.10010"), euro().stop("1.10011"));
     check_code("QUOTE_MISSING", plain, buy("XAUUSD", "0.10"), euro());
     check_code("VOLUME_STEP", plain, buy("EURUSD", "0.105"), buy("EURUSD", "0.11"));
     let least = |config: &mut Config| config.instruments[0].volume_min = Volume(10);
@@ -216,12 +226,12 @@ fn rk02_a_client_order_id_serves_once_for_ever() {
 fn rk02_all_failures_are_listed_in_order_and_the_first_decides() {
     let mut rig = Rig::starting("2024-01-13T12:00:00Z", |config| config.limits.max_positions = Some(0));
     rig.emergency_stop(on_main(), &[StopAction::Pause]);
-    let order = buy("EURUSD", "0.105").limit("1.000001").change(|o| o.tif = TimeInForce::Day);
+    let order = buy("EURUSD", "0.105").limit("1.000001").post_only().filling(Filling::Ioc);
     let preview = rig.preview(order.clone());
     let refusal = rig.place(order).expect_err("denied");
     let expected = [
         "TRADING_HALTED",
-        "TIF_UNSUPPORTED",
+        "FILLING_UNSUPPORTED",
         "MARKET_CLOSED",
         "QUOTE_MISSING",
         "VOLUME_STEP",

@@ -13,12 +13,12 @@ use super::{
 use crate::domain::{
     config::Setup,
     id::{IntentId, OrderId},
-    instrument::Volume,
+    instrument::{Price, Volume},
     message::{
         ArchivedOrder, FillView, Mark, ModifyTarget, OrderView, Outputs, TradeCanceled, TradeModified,
         TradeRejected, VenueModify, VenueModifyRequest, VenueOrder, VenueReport, VenueRequest,
     },
-    order::{AskedTerms, Order, OrderEvent, OrderStatus, Origin, Side, Stop},
+    order::{AskedTerms, Order, OrderEvent, OrderStatus, OrderType, Origin, Side, Stop},
     position::Position,
     time::UnixNanos,
 };
@@ -66,12 +66,17 @@ impl Desk<'_> {
             volume: ticket.volume,
             filled: Volume::ZERO,
             price: ticket.price,
+            stop_price: ticket.stop_price,
+            trail: ticket.trail,
             reference_price: ticket.reference_price,
             stop_loss: ticket.stop_loss,
             take_profit: ticket.take_profit,
             filled_tick_steps: 0,
-            tif: ticket.tif,
+            tif: ticket.lifetime.tif,
+            expires_at: ticket.lifetime.expires_at,
             filling: ticket.filling,
+            post_only: ticket.post_only,
+            triggered: false,
             position: ticket.position,
             status: OrderStatus::Initialized,
             version: 1,
@@ -94,9 +99,14 @@ impl Desk<'_> {
             order_type: order.order_type,
             volume: order.volume,
             price: order.price,
+            stop_price: order.stop_price,
+            trail: order.trail,
             stop_loss: order.stop_loss,
             take_profit: order.take_profit,
+            tif: order.tif,
+            expires_at: order.expires_at,
             filling: order.filling,
+            post_only: order.post_only,
             position: order.position,
             venue_position: reduced.and_then(|p| p.venue_position.clone()),
         }));
@@ -174,12 +184,40 @@ impl Desk<'_> {
                     self.archive(*order);
                 }
             }
+            VenueReport::Triggered { order, stop_price, .. } => self.triggered(*order, *stop_price),
+            VenueReport::Trailed { order, stop_price, .. } => self.trailed(*order, *stop_price),
             VenueReport::Modified(terms) => self.modified(terms),
             VenueReport::ModifyRejected { target, reason, .. } => self.modify_rejected(target, reason),
             VenueReport::Filled(fill) => self.fill(fill),
             VenueReport::Confirmed { order, volume, venue_fill, venue_position, .. } => {
                 self.confirmed(*order, *volume, venue_fill, venue_position);
             }
+        }
+    }
+
+    /// The trigger was met: what is left is a market or a limit order's.
+    fn triggered(&mut self, id: OrderId, stop_price: Option<Price>) {
+        if let Some(order) = self.account.orders.get_mut(&id).map(|record| &mut record.order) {
+            if order.triggered {
+                return; // it is said again with whatever else is told of it
+            }
+            if !order.status.is_terminal() {
+                order.triggered = true;
+                order.stop_price = stop_price.or(order.stop_price);
+                self.out.marks.push(Mark::StopTriggered);
+            }
+        }
+        self.advance(id, OrderEvent::Trigger, None);
+    }
+
+    /// A trailing stop has moved. It is told of when it is asked for: the market moves it, and nobody else.
+    fn trailed(&mut self, id: OrderId, stop_price: Price) {
+        match self.account.orders.get_mut(&id).map(|record| &mut record.order) {
+            Some(order) if !order.status.is_terminal() => {
+                order.stop_price = Some(stop_price);
+                order.reference_price = Some(stop_price);
+            }
+            _ => self.out.marks.push(Mark::OrphanReport),
         }
     }
 
@@ -199,7 +237,11 @@ impl Desk<'_> {
                 transition(&mut record.order, OrderEvent::RequestModify, self.now, self.out);
                 record.order.modified_by = Some(intent);
                 let volume = request.terms.volume.unwrap_or(record.order.volume);
-                record.order.asked = Some(AskedTerms { volume, price: request.terms.price });
+                let price = match record.order.order_type {
+                    OrderType::Stop | OrderType::TrailingStop => request.terms.stop_price,
+                    _ => request.terms.price,
+                };
+                record.order.asked = Some(AskedTerms { volume, price });
                 self.touched.order(self.index, *id);
             }
             ModifyTarget::Position { id, .. } => {
@@ -219,7 +261,12 @@ impl Desk<'_> {
                 let order = &mut self.account.orders.get_mut(id).expect("it has just advanced").order;
                 order.volume = terms.volume.unwrap_or(order.volume);
                 order.price = terms.price.or(order.price);
-                order.reference_price = terms.price.or(order.reference_price);
+                order.stop_price = terms.stop_price.or(order.stop_price);
+                order.trail = terms.trail.or(order.trail);
+                order.reference_price = order.entry_price().or(order.reference_price);
+                if let Some(lifetime) = terms.lifetime {
+                    (order.tif, order.expires_at) = (lifetime.tif, lifetime.expires_at);
+                }
                 (order.stop_loss, order.take_profit) = (terms.stop_loss, terms.take_profit);
                 let intent_id = order.end_terms();
                 let view = OrderView::new(order, self.setup.instrument(order.instrument));
@@ -435,9 +482,13 @@ impl Desk<'_> {
 pub(super) fn transition(order: &mut Order, event: OrderEvent, now: UnixNanos, out: &mut Outputs) -> bool {
     match order.status.next(event) {
         Some(next) => {
-            // the table knows states, not volumes: what is filled in part rests as such
-            let partly = next == OrderStatus::Accepted && !order.filled.is_zero();
-            order.status = if partly { OrderStatus::PartiallyFilled } else { next };
+            // the table knows states and neither volumes nor triggers: what is filled in part rests as such,
+            // and so does what was triggered
+            order.status = match next {
+                OrderStatus::Accepted if !order.filled.is_zero() => OrderStatus::PartiallyFilled,
+                OrderStatus::Accepted if order.triggered => OrderStatus::Triggered,
+                next => next,
+            };
             order.version += 1;
             order.updated_at = now;
             true

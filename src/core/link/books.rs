@@ -21,11 +21,11 @@ use crate::domain::{
     instrument::{Price, Volume},
     ledger::EntryKind,
     message::{
-        LinkFill, LinkReport, Mark, OrderState, Outputs, RiskAlert, VenueOrderStatus, VenueReport,
-        VenueRequest, VenueSnapshot, Violation, ViolationCode,
+        LinkFill, LinkReport, Mark, OrderState, Outputs, RiskAlert, VenueModify, VenueOrderStatus,
+        VenueReport, VenueRequest, VenueSnapshot, Violation, ViolationCode,
     },
     money::Money,
-    order::{Order, OrderStatus, Stop},
+    order::{Order, OrderStatus, OrderType, Stop},
     position::FillReason,
     time::UnixNanos,
 };
@@ -420,26 +420,51 @@ impl Comparison<'_> {
 
     fn compare_terms_of(&mut self, id: OrderId, state: &OrderState) -> Result<(), String> {
         let Some(volume) = state.volume else { return Ok(()) };
-        let report =
-            LinkReport::Modified { order: id.to_string(), volume, price: state.price, levels: state.levels };
+        let report = LinkReport::Modified {
+            order: id.to_string(),
+            volume,
+            price: state.price,
+            trigger: Box::new(state.trigger.clone()),
+            levels: state.levels,
+        };
         let order = self.account.orders[&id].order.clone();
         let believed = self.judge().report(&report)?;
         let Some(VenueReport::Modified(terms)) = believed.into_iter().next() else { return Ok(()) };
         let is_distance = |stop: Option<Stop>| matches!(stop, Some(Stop::Ticks(_) | Stop::Percent(_)));
         let same = |ours: Option<Stop>, theirs: Option<Stop>| ours == theirs || is_distance(ours);
+        let trails = order.order_type == OrderType::TrailingStop;
         let as_ours = terms.volume == Some(order.volume)
             && (terms.price.is_none() || terms.price == order.price)
+            && (terms.stop_price.is_none() || trails || terms.stop_price == order.stop_price)
+            && (terms.trail.is_none() || terms.trail == order.trail)
+            && terms.lifetime.is_none_or(|l| (l.tif, l.expires_at) == (order.tif, order.expires_at))
             && same(order.stop_loss, terms.stop_loss)
             && same(order.take_profit, terms.take_profit);
-        if as_ours {
-            return Ok(());
+        let account = order.account.clone();
+        match terms.stop_price {
+            Some(stop_price) if trails && terms.stop_price != order.stop_price => {
+                // the market has moved it meanwhile, and not a modification
+                self.take(VenueReport::Trailed { account, order: id, stop_price }, None);
+            }
+            _ => {}
         }
+        if !as_ours {
+            self.take_terms(&order, state, terms);
+        }
+        if state.triggered && !order.triggered {
+            let account = order.account;
+            self.take(VenueReport::Triggered { account, order: id, stop_price: None }, None);
+        }
+        Ok(())
+    }
+
+    fn take_terms(&mut self, order: &Order, state: &OrderState, terms: VenueModify) {
+        let id = order.id;
         if matches!(order.status, OrderStatus::Unknown | OrderStatus::Submitted) {
             let (account, venue_order) = (order.account.clone(), state.venue_order.clone());
             let found = (order.status == OrderStatus::Unknown).then_some(Mark::UnknownFound);
             self.take(VenueReport::Accepted { account, order: id, venue_order }, found);
         }
         self.take(VenueReport::Modified(terms), None);
-        Ok(())
     }
 }

@@ -203,6 +203,7 @@ impl Engine {
             LinkReport::Accepted { .. }
             | LinkReport::Canceled { .. }
             | LinkReport::Expired { .. }
+            | LinkReport::Triggered { .. }
             | LinkReport::Fill(_) => {
                 let reason = "a report of what happened to an order bears no number";
                 return self.link_fault(now, index, reason, out);

@@ -9,9 +9,12 @@ use crate::domain::{
     config::Setup,
     id::{FillId, OrderId, PositionId},
     instrument::{Instrument, InstrumentId, Price, Volume},
-    message::{Levels, LinkFill, LinkReport, ModifyTarget, VenueFill, VenueModify, VenueReport},
+    message::{
+        Levels, Lifetime, LinkFill, LinkReport, ModifyTarget, TriggerTerms, VenueFill, VenueModify,
+        VenueReport,
+    },
     money::Money,
-    order::Stop,
+    order::{Stop, Trail},
     position::Position,
 };
 use rust_decimal::Decimal;
@@ -46,12 +49,18 @@ impl<'a> Judge<'a> {
             LinkReport::Expired { order } => {
                 VenueReport::Expired { account, order: self.order(order)?.order.id }
             }
+            LinkReport::Triggered { order, stop_price } => {
+                let order = &self.order(order)?.order;
+                let spec = self.setup.instrument(order.instrument);
+                let stop_price = stop_price.map(|p| on_grid(spec.to_price(p), "stopPrice", p, spec));
+                VenueReport::Triggered { account, order: order.id, stop_price: stop_price.transpose()? }
+            }
             LinkReport::CancelRejected { order, reason } => {
                 let order = self.order(order)?.order.id;
                 VenueReport::CancelRejected { account, order, reason: self::reason(reason) }
             }
-            LinkReport::Modified { order, volume, price, levels } => {
-                VenueReport::Modified(self.order_terms(order, *volume, *price, levels)?)
+            LinkReport::Modified { order, volume, price, trigger, levels } => {
+                VenueReport::Modified(self.order_terms(order, *volume, *price, trigger, levels)?)
             }
             LinkReport::ModifyRejected { order, position, reason } => {
                 let target = match (order, position) {
@@ -89,6 +98,7 @@ impl<'a> Judge<'a> {
         name: &str,
         volume: Decimal,
         price: Option<Decimal>,
+        trigger: &TriggerTerms,
         levels: &Levels,
     ) -> Result<VenueModify, String> {
         let order = &self.order(name)?.order;
@@ -107,6 +117,12 @@ impl<'a> Judge<'a> {
             instrument: order.instrument,
             volume: Some(volume),
             price: price.map(|p| on_grid(spec.to_price(p), "price", p, spec)).transpose()?,
+            stop_price: trigger
+                .stop_price
+                .map(|p| on_grid(spec.to_price(p), "stopPrice", p, spec))
+                .transpose()?,
+            trail: trail(trigger, spec)?,
+            lifetime: trigger.tif.map(|tif| Lifetime { tif, expires_at: trigger.expires_at }),
             stop_loss,
             take_profit,
         })
@@ -126,6 +142,9 @@ impl<'a> Judge<'a> {
             instrument: position.instrument,
             volume: None,
             price: None,
+            stop_price: None,
+            trail: None,
+            lifetime: None,
             stop_loss,
             take_profit,
         })
@@ -253,6 +272,20 @@ impl<'a> Judge<'a> {
             return Ok(posted);
         }
         Err(format!("its {what} {amount} has more digits than {} has", self.account.config.currency))
+    }
+}
+
+fn trail(terms: &TriggerTerms, spec: &Instrument) -> Result<Option<Trail>, String> {
+    match (terms.trail_distance, terms.trail_percent) {
+        (Some(distance), _) => {
+            let ticks = on_grid(spec.to_price(distance), "trailDistance", distance, spec)?;
+            Ok(Some(Trail::Ticks(ticks.0)))
+        }
+        (None, Some(percent)) if percent > Decimal::ZERO && percent < Decimal::ONE_HUNDRED => {
+            Ok(Some(Trail::Percent(percent)))
+        }
+        (None, Some(_)) => Err("it trails by a percentage that is not between 0 and 100".into()),
+        (None, None) => Ok(None),
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::domain::{
     id::{ClientOrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
-    order::{Filling, OrderType, Side, Stop, TimeInForce},
+    message::Lifetime,
+    order::{Filling, OrderType, Side, Stop, Trail},
 };
 
 /// An order on the grid, ready to be sent.
@@ -14,11 +15,14 @@ pub(crate) struct Ticket {
     pub order_type: OrderType,
     pub volume: Volume,
     pub price: Option<Price>,
+    pub stop_price: Option<Price>,
+    pub trail: Option<Trail>,
     pub reference_price: Option<Price>,
     pub stop_loss: Option<Stop>,
     pub take_profit: Option<Stop>,
-    pub tif: TimeInForce,
+    pub lifetime: Lifetime,
     pub filling: Filling,
+    pub post_only: bool,
     pub position: Option<PositionId>,
     pub client_order_id: Option<ClientOrderId>,
     pub reason: Option<String>,

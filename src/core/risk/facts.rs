@@ -6,9 +6,9 @@ use crate::domain::{
     instrument::{Instrument, InstrumentId, Price, Volume},
     margin::{margin, margin_rate},
     market::Quote,
-    message::{Computed, PlaceOrder, StopLevel},
+    message::{Computed, Lifetime, PlaceOrder, StopLevel, TrailBy},
     money::{Currency, Exact, Money, Rounding},
-    order::{Filling, OrderType, Side, Stop, TimeInForce},
+    order::{Filling, Order, OrderType, Side, Stop, TimeInForce, Trail},
     position::{Position, profit},
     rates::Conversion,
     time::UnixNanos,
@@ -39,6 +39,55 @@ pub(crate) enum Level {
     Set(Stop),
 }
 
+/// How the order trails, put on the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trailing {
+    None,
+    OffGrid(Decimal),
+    Set(Trail),
+}
+
+impl Trailing {
+    fn new(by: Option<TrailBy>, spec: Option<&Instrument>) -> Self {
+        match (by, spec) {
+            (None, _) => Self::None,
+            (Some(TrailBy::Percent(percent)), _) => {
+                let fits = percent > Decimal::ZERO && percent < Decimal::ONE_HUNDRED;
+                if fits { Self::Set(Trail::Percent(percent)) } else { Self::OffGrid(percent) }
+            }
+            (Some(TrailBy::Distance(distance)), spec) => spec
+                .and_then(|spec| spec.to_price(distance))
+                .map_or(Self::OffGrid(distance), |Price(ticks)| Self::Set(Trail::Ticks(ticks))),
+        }
+    }
+}
+
+/// Prices that something waits for, each with the side that trades there.
+pub(super) type AtStake = [Option<(Price, Side)>; 2];
+
+/// A position's protective levels.
+pub(super) fn at_stake_of_position(position: &Position) -> AtStake {
+    let side = position.side.opposite();
+    [position.stop_loss, position.take_profit].map(|level| level.map(|price| (price, side)))
+}
+
+/// Where a working order enters.
+pub(super) fn at_stake_of_order(order: &Order) -> AtStake {
+    [order.entry_price().map(|price| (price, order.side)), None]
+}
+
+/// OR10: within the freeze level nothing is changed any more; how close it is, and how close it may not be,
+/// in ticks.
+pub(crate) fn frozen(at_stake: AtStake, spec: &Instrument, quote: Quote) -> Option<(i64, i64)> {
+    let level = spec.points_to_ticks(spec.freeze_level_points);
+    if level <= 0 {
+        return None;
+    }
+    let distance = |(price, side): (Price, Side)| (price.0 - quote.price_for(side).0).abs();
+    let nearest = at_stake.into_iter().flatten().map(distance).min()?;
+    (nearest <= level).then_some((nearest, level))
+}
+
 /// Everything that is known about an order before it is decided.
 pub(crate) struct Facts<'a> {
     pub(super) around: Circumstances<'a>,
@@ -48,10 +97,15 @@ pub(crate) struct Facts<'a> {
     /// In steps; `None` if off the grid or the instrument is unknown.
     pub(super) volume: Option<Volume>,
     pub(super) price: Option<Price>,
+    pub(super) stop_price: Option<Price>,
+    pub(super) trail: Trailing,
     pub(super) stop_loss: Level,
     pub(super) take_profit: Level,
     pub(super) reduces: Option<&'a Position>,
     pub(super) margin: Option<Money>,
+    /// What of a working order or a position the market is about to reach: prices, and the side that trades
+    /// at them.
+    pub(super) at_stake: AtStake,
     /// What the order that is modified holds back already.
     pub(super) reserved_before: Money,
 }
@@ -77,13 +131,17 @@ impl<'a> Facts<'a> {
             quote,
             volume: instrument.and_then(|(_, spec)| spec.to_volume(order.volume)),
             price: instrument.and_then(|(_, spec)| spec.to_price(order.price?)),
+            stop_price: instrument.and_then(|(_, spec)| spec.to_price(order.stop_price?)),
+            trail: Trailing::new(order.trail, instrument.map(|(_, spec)| spec)),
             stop_loss: level(order.stop_loss),
             take_profit: level(order.take_profit),
             reduces: order.position.and_then(|id| around.account.positions.get(&id)),
             margin: None,
+            at_stake: AtStake::default(),
             reserved_before: Money::ZERO,
         };
         facts.margin = facts.required_margin();
+        facts.at_stake = facts.reduces.map(at_stake_of_position).unwrap_or_default();
         facts
     }
 
@@ -96,11 +154,33 @@ impl<'a> Facts<'a> {
         self.around.account.config.currency
     }
 
-    /// The price that the order is decided on: its limit, or the quote's side.
+    /// The price at which a pending order enters: its limit, or its trigger. A market order has none.
+    pub(super) fn entry_price(&self) -> Option<Price> {
+        match self.order.order_type {
+            OrderType::Market => None,
+            OrderType::Limit | OrderType::StopLimit => self.price,
+            OrderType::Stop => self.stop_price,
+            OrderType::TrailingStop => self.trigger_price(),
+        }
+    }
+
+    /// Where a stop triggers: a trailing one, where its distance puts it now, if it has no place yet.
+    pub(super) fn trigger_price(&self) -> Option<Price> {
+        let quote = self.quote.map(|(_, quote)| quote.price_for(self.order.side));
+        match (self.order.order_type, self.trail) {
+            (OrderType::Market | OrderType::Limit, _) => None,
+            (OrderType::TrailingStop, Trailing::Set(trail)) => {
+                self.stop_price.or_else(|| Some(trail.trigger(self.order.side, quote?)))
+            }
+            _ => self.stop_price,
+        }
+    }
+
+    /// The price that the order is decided on: where it enters, or the quote's side.
     pub(super) fn reference_price(&self) -> Option<Price> {
         match self.order.order_type {
-            OrderType::Limit => self.price,
-            _ => self.quote.map(|(_, quote)| quote.price_for(self.order.side)),
+            OrderType::Market => self.quote.map(|(_, quote)| quote.price_for(self.order.side)),
+            _ => self.entry_price(),
         }
     }
 
@@ -108,8 +188,8 @@ impl<'a> Facts<'a> {
     /// now, or a pending order's own price (OR10).
     pub(super) fn stop_base(&self) -> Option<Price> {
         match self.order.order_type {
-            OrderType::Limit => self.price,
-            _ => self.quote.map(|(_, quote)| quote.price_for(self.order.side.opposite())),
+            OrderType::Market => self.quote.map(|(_, quote)| quote.price_for(self.order.side.opposite())),
+            _ => self.entry_price(),
         }
     }
 
@@ -196,24 +276,47 @@ impl<'a> Facts<'a> {
             _ => None,
         };
         let filling = self.order.filling.unwrap_or(match self.order.order_type {
-            OrderType::Market => Filling::Ioc,
-            _ => Filling::Return,
+            OrderType::Market | OrderType::Stop | OrderType::TrailingStop => Filling::Ioc,
+            OrderType::Limit | OrderType::StopLimit => Filling::Return,
         });
+        let trail = match self.trail {
+            Trailing::Set(trail) => Some(trail),
+            _ => None,
+        };
+        let trails = self.order.order_type == OrderType::TrailingStop;
+        let limited = matches!(self.order.order_type, OrderType::Limit | OrderType::StopLimit);
         Some(Ticket {
             instrument,
             side: self.order.side,
             order_type: self.order.order_type,
             volume: self.volume?,
-            price: self.price.filter(|_| self.order.order_type == OrderType::Limit),
+            price: self.price.filter(|_| limited),
+            stop_price: self.trigger_price(),
+            trail: trail.filter(|_| trails),
             reference_price: self.reference_price(),
             stop_loss: level(self.stop_loss),
             take_profit: level(self.take_profit),
-            tif: TimeInForce::Gtc,
+            lifetime: self.lifetime(),
             filling,
+            post_only: self.order.post_only,
             position: self.order.position,
             client_order_id: self.order.client_order_id.clone(),
             reason: self.order.reason.clone(),
         })
+    }
+
+    /// How long the order lives: a day order until its account's day rolls (OR08).
+    pub(super) fn lifetime(&self) -> Lifetime {
+        let around = self.around;
+        let expires_at = match self.order.tif {
+            TimeInForce::Gtc => None,
+            // one that is modified keeps the end of its own day
+            TimeInForce::Day => Some(
+                self.order.expires_at.unwrap_or_else(|| around.account.next_roll(around.setup, around.now)),
+            ),
+            TimeInForce::Gtd => self.order.expires_at,
+        };
+        Lifetime { tif: self.order.tif, expires_at }
     }
 
     /// Whether a level lies on the right side of its base, strictly.

@@ -12,11 +12,22 @@ mod table;
 pub(crate) use approved::{RiskApproved, Ticket};
 pub(crate) use daily_loss::{effective_limit as daily_loss_limit, tripped as daily_loss_tripped};
 pub(crate) use facts::{Circumstances, Facts};
+
 pub(crate) use modify::{Terms, assess as assess_modify};
 pub use table::{CHECKS, CheckRow, Modify};
 
-use crate::domain::message::{Check, Computed, Violation};
+use crate::domain::{
+    instrument::Instrument,
+    market::Quote,
+    message::{Check, Computed, Violation},
+    order::Order,
+};
 use table::Verdict;
+
+/// Whether a working order is too close to the market to be taken back (OR10).
+pub(crate) fn frozen_order(order: &Order, spec: &Instrument, quote: Option<Quote>) -> Option<Violation> {
+    table::frozen_violation(facts::at_stake_of_order(order), spec, quote?)
+}
 
 /// What the gate found. `approved` is there exactly when there are no violations.
 pub(crate) struct Assessment {

@@ -2,16 +2,17 @@
 
 use super::{
     approved::{self, RiskApproved},
-    facts::{Circumstances, Facts, Level},
+    facts::{Circumstances, Facts, Level, at_stake_of_order, at_stake_of_position},
     table::{CHECKS, Modify, Verdict},
 };
 use crate::domain::{
     id::IntentId,
     instrument::{Instrument, Price},
-    message::{ModifyTarget, PlaceOrder, StopLevel, VenueModify, VenueModifyRequest, Violation},
+    message::{ModifyTarget, PlaceOrder, StopLevel, TrailBy, VenueModify, VenueModifyRequest, Violation},
     money::Money,
-    order::{Order, Side, Stop},
+    order::{Order, OrderType, Side, Stop, Trail},
     position::Position,
+    time::UnixNanos,
 };
 
 /// What is modified, and the terms that it shall have, as an order would ask for them: of a position,
@@ -38,6 +39,10 @@ pub(crate) fn assess(
 ) -> Result<RiskApproved<VenueModifyRequest>, Vec<Violation>> {
     let mut facts = Facts::new(around, &terms.order);
     facts.reserved_before = terms.reserved;
+    facts.at_stake = match terms.before {
+        Before::Order(order) => at_stake_of_order(order),
+        Before::Position(position) => at_stake_of_position(position),
+    };
     let adds_risk = adds_risk(&facts, &terms.before);
     let applies = |modify: Modify| modify == Modify::Always || modify == Modify::Risk && adds_risk;
     let violations: Vec<Violation> = CHECKS
@@ -57,6 +62,18 @@ pub(crate) fn assess(
                 instrument: ticket.instrument,
                 volume: of_order.then_some(ticket.volume),
                 price: ticket.price.filter(|_| of_order),
+                stop_price: ticket.stop_price.filter(|_| of_order),
+                trail: ticket.trail.filter(|_| of_order),
+                // as it was, unless it changes: old venues know of none
+                lifetime: match terms.before {
+                    Before::Order(order)
+                        if (order.tif, order.expires_at)
+                            != (ticket.lifetime.tif, ticket.lifetime.expires_at) =>
+                    {
+                        Some(ticket.lifetime)
+                    }
+                    _ => None,
+                },
                 stop_loss: ticket.stop_loss,
                 take_profit: ticket.take_profit,
             };
@@ -79,13 +96,25 @@ fn adds_risk(facts: &Facts<'_>, before: &Before<'_>) -> bool {
         Before::Order(order) if order.position.is_some() => false,
         Before::Order(order) => {
             facts.volume.is_none_or(|volume| volume > order.volume)
-                || facts.price != order.price
-                || loosens(order.stop_loss, now, order.side, instrument, order.price)
+                || facts.price.is_some() && facts.price != order.price
+                || !order.triggered && facts.trigger_price() != order.stop_price
+                || facts.ticket().is_none_or(|ticket| ticket.trail != order.trail)
+                || lives_longer(order, facts.lifetime().expires_at)
+                || loosens(order.stop_loss, now, order.side, instrument, order.entry_price())
         }
         Before::Position(position) => {
             let was = position.stop_loss.map(Stop::At);
             loosens(was, now, position.side, instrument, Some(position.open_price))
         }
+    }
+}
+
+/// Whether an order lives longer than it did.
+fn lives_longer(order: &Order, expires_at: Option<UnixNanos>) -> bool {
+    match (order.expires_at, expires_at) {
+        (Some(was), Some(now)) => now > was,
+        (was, None) => was.is_some(),
+        (None, Some(_)) => false,
     }
 }
 
@@ -114,9 +143,19 @@ impl<'a> Terms<'a> {
     pub(crate) fn of_order(order: &'a Order, instrument: &Instrument, reserved: Money) -> Self {
         let (symbol, volume) = (instrument.symbol.to_string(), instrument.lots(order.volume));
         let place = PlaceOrder::market(order.account.clone(), symbol, order.side, volume);
+        // what was triggered is a limit order now
+        let order_type = if order.triggered { OrderType::Limit } else { order.order_type };
         let place = PlaceOrder {
-            order_type: order.order_type,
+            order_type,
             price: order.price.map(|p| instrument.price(p)),
+            stop_price: order.stop_price.filter(|_| !order.triggered).map(|p| instrument.price(p)),
+            trail: order.trail.map(|trail| match trail {
+                Trail::Ticks(ticks) => TrailBy::Distance(instrument.price(Price(ticks))),
+                Trail::Percent(percent) => TrailBy::Percent(percent),
+            }),
+            tif: order.tif,
+            expires_at: order.expires_at,
+            post_only: order.post_only,
             stop_loss: order.stop_loss.map(|s| level(s, instrument)),
             take_profit: order.take_profit.map(|s| level(s, instrument)),
             ..place

@@ -1,11 +1,16 @@
 //! The checks, in their documented order (PROTOCOL section 6), as one table.
 
-use super::{daily_loss, facts::Facts, facts::Level};
+use super::{
+    daily_loss,
+    facts::{AtStake, Facts, Level, Trailing, frozen},
+};
 use crate::domain::{
     account::LinkStatus,
     config::OPEN_ORDERS_MAX,
-    message::{Violation, ViolationCode as Code},
-    order::{OrderType, TimeInForce},
+    instrument::{Instrument, Price},
+    market::Quote,
+    message::{TrailBy, Violation, ViolationCode as Code},
+    order::{Filling, OrderType, Side, TimeInForce},
     time::MILLI_NS,
 };
 use rust_decimal::Decimal;
@@ -70,6 +75,7 @@ pub const CHECKS: &[CheckRow] = &[
     row(Code::OrderTypeUnsupported, true, Never, None, "the venue does not offer this order type", order_type),
     row(Code::TifUnsupported, true, Never, None, "the venue does not offer this lifetime", tif),
     row(Code::FillingUnsupported, true, Never, None, "the venue does not offer this filling", filling),
+    row(Code::ExpiryInPast, true, Always, None, "it would end before it begins", expires_later),
     row(Code::MarketClosed, true, Always, None, "the instrument's session is closed", market_open),
     row(Code::QuoteMissing, true, Always, None, "no quote has been seen", quote_seen),
     row(Code::QuoteStale, true, Always, Some("quote_max_age_ms"), "the last quote is too old", quote_fresh),
@@ -78,6 +84,8 @@ pub const CHECKS: &[CheckRow] = &[
     row(Code::VolumeMax, true, Always, None, "above the greatest volume", volume_max),
     row(Code::PriceTick, true, Always, None, "a price is not a whole number of ticks", price_tick),
     row(Code::StopsInvalid, false, Always, None, "a protective level lies on the wrong side", stops_valid),
+    row(Code::StopsTooClose, false, Always, None, "closer to the market than the stops level", stops_far_enough),
+    row(Code::Frozen, true, Always, None, "within the freeze level of the market", not_frozen),
     row(Code::ReduceOnly, true, Never, None, "a reduction that would not reduce", reduces),
     row(Code::DuplicateOrder, true, Never, None, "the client order id was used before", not_duplicate),
     row(Code::MaxOpenOrders, false, Never, Some("max_open_orders"), "too many orders and positions", max_open_orders),
@@ -160,34 +168,58 @@ fn symbol_allowed(f: &Facts<'_>) -> Verdict {
 fn order_type(f: &Facts<'_>) -> Verdict {
     let remote = !f.around.account.config.is_paper();
     let offered = !remote || f.around.account.session.capabilities.order_types.contains(&f.order.order_type);
-    when(
-        offered && matches!(f.order.order_type, OrderType::Market | OrderType::Limit),
-        Code::OrderTypeUnsupported,
-        || "the venue does not take orders of this type".to_owned(),
-    )
-}
-
-fn tif(f: &Facts<'_>) -> Verdict {
-    when(f.order.tif == TimeInForce::Gtc && f.order.expires_at.is_none(), Code::TifUnsupported, || {
-        "the venue takes orders good till cancelled: use tif gtc without expiresAt".to_owned()
+    when(offered, Code::OrderTypeUnsupported, || {
+        "this account's venue does not take orders of this type: accounts.instruments lists what it takes"
+            .to_owned()
     })
 }
 
+/// A market order has no lifetime: it meets the next price or ends.
+fn tif(f: &Facts<'_>) -> Verdict {
+    let account = f.around.account;
+    if f.order.order_type == OrderType::Market && f.order.tif != TimeInForce::Gtc {
+        return fail(Code::TifUnsupported, "a market order has no lifetime: leave tif out");
+    }
+    let offered = account.config.is_paper()
+        || f.order.tif == TimeInForce::Gtc
+        || account.session.capabilities.tifs.contains(&f.order.tif);
+    when(offered, Code::TifUnsupported, || {
+        "this account's venue does not take orders of this lifetime: use tif gtc".to_owned()
+    })
+}
+
+/// What becomes of volume that cannot be filled at once, and whether any may be (OR04, OR12).
 fn filling(f: &Facts<'_>) -> Verdict {
-    if f.order.post_only {
+    let (order, account) = (f.order, f.around.account);
+    let limited = matches!(order.order_type, OrderType::Limit | OrderType::StopLimit);
+    if order.post_only && (!limited || !matches!(order.filling, None | Some(Filling::Return))) {
         return fail(
             Code::FillingUnsupported,
-            "the venue does not take post-only orders: leave postOnly out",
+            "a post-only order rests or is refused: only limit and stop-limit orders with filling return can be",
         );
     }
-    use crate::domain::order::Filling;
-    let fits = match f.order.order_type {
-        OrderType::Limit => matches!(f.order.filling, None | Some(Filling::Return)),
-        _ => !matches!(f.order.filling, Some(Filling::Return)),
-    };
-    when(fits, Code::FillingUnsupported, || {
-        "market orders fill fok or ioc, limit orders return: leave filling out or use these".to_owned()
+    if order.post_only && !account.config.is_paper() && !account.session.capabilities.post_only {
+        return fail(
+            Code::FillingUnsupported,
+            "this account's venue does not take post-only orders: leave postOnly out",
+        );
+    }
+    when(limited || order.filling != Some(Filling::Return), Code::FillingUnsupported, || {
+        "market orders and stops fill fok or ioc: leave filling out or use these".to_owned()
     })
+}
+
+/// OR08: who dates an order dates it later than now.
+fn expires_later(f: &Facts<'_>) -> Verdict {
+    let now = f.around.now;
+    match (f.order.tif, f.lifetime().expires_at) {
+        (TimeInForce::Gtc, _) => Verdict::Off,
+        (TimeInForce::Gtd, None) => fail(Code::ExpiryInPast, "an order good till a date needs expiresAt"),
+        (_, expires_at) => when(expires_at.is_none_or(|at| at > now), Code::ExpiryInPast, || {
+            let at = expires_at.unwrap_or(now);
+            format!("the order would end at {at}, and it is {now}: give a later expiresAt")
+        }),
+    }
 }
 
 fn market_open(f: &Facts<'_>) -> Verdict {
@@ -245,17 +277,37 @@ fn volume_max(f: &Facts<'_>) -> Verdict {
 }
 
 fn price_tick(f: &Facts<'_>) -> Verdict {
+    use OrderType::{Limit, Stop, StopLimit, TrailingStop};
     let Some((_, spec)) = f.instrument else { return Verdict::Unknown };
     let off_grid = |name: &str, value: Decimal| {
         let message = format!("{name} {value} is not a positive multiple of the tick {}", spec.tick);
         limited(Code::PriceTick, false, message, spec.tick, value, None)
     };
-    if f.order.order_type == OrderType::Limit {
-        match f.order.price {
-            None => return fail(Code::PriceTick, "a limit order needs a price"),
-            Some(price) if f.price.is_none() => return off_grid("price", price),
-            Some(_) => {}
+    let order = f.order;
+    let (limited_by, stopped_by) = (
+        matches!(order.order_type, Limit | StopLimit),
+        matches!(order.order_type, Stop | StopLimit) || order.stop_price.is_some(),
+    );
+    for (name, wanted, given, on_grid) in [
+        ("price", limited_by, order.price, f.price),
+        ("stopPrice", stopped_by, order.stop_price, f.stop_price),
+    ] {
+        match given {
+            None if wanted => return fail(Code::PriceTick, format!("an order of this type needs a {name}")),
+            Some(value) if wanted && on_grid.is_none() => return off_grid(name, value),
+            _ => {}
         }
+    }
+    match (order.order_type, f.trail, order.trail) {
+        (TrailingStop, Trailing::None, _) => {
+            return fail(Code::PriceTick, "a trailing stop needs trailDistance or trailPercent");
+        }
+        (TrailingStop, Trailing::OffGrid(percent), Some(TrailBy::Percent(_))) => {
+            let message = format!("trailPercent {percent} is not between 0 and 100");
+            return limited(Code::PriceTick, false, message, Decimal::ONE_HUNDRED, percent, None);
+        }
+        (TrailingStop, Trailing::OffGrid(distance), _) => return off_grid("trailDistance", distance),
+        _ => {}
     }
     for (name, level) in [("stopLoss", f.stop_loss), ("takeProfit", f.take_profit)] {
         if let Level::OffGrid(value) = level {
@@ -265,7 +317,11 @@ fn price_tick(f: &Facts<'_>) -> Verdict {
     PASS
 }
 
+/// Protective levels and the trigger of a stop lie beyond the price that they wait for.
 fn stops_valid(f: &Facts<'_>) -> Verdict {
+    if let Some(verdict) = trigger_valid(f) {
+        return verdict;
+    }
     for (name, level, is_loss) in [("stopLoss", f.stop_loss, true), ("takeProfit", f.take_profit, false)] {
         let Level::Set(stop) = level else { continue };
         match f.level_fits(stop, is_loss) {
@@ -289,6 +345,81 @@ fn stops_valid(f: &Facts<'_>) -> Verdict {
         }
     }
     PASS
+}
+
+/// A stop waits for a price that is not there yet: a buy above the ask, a sell below the bid (OR10).
+fn trigger_valid(f: &Facts<'_>) -> Option<Verdict> {
+    let (trigger, (_, quote), (_, spec)) = (f.trigger_price()?, f.quote?, f.instrument?);
+    let market = quote.price_for(f.order.side);
+    let (beyond, side, place) = match f.order.side {
+        Side::Buy => (trigger > market, "ask", "above"),
+        Side::Sell => (trigger < market, "bid", "below"),
+    };
+    if beyond {
+        return None;
+    }
+    let (limit, actual) = (spec.price(market), spec.price(trigger));
+    let message =
+        format!("stopPrice {actual} would trigger at once: it belongs {place} the {side} of {limit}");
+    Some(limited(Code::StopsInvalid, false, message, limit, actual, None))
+}
+
+/// OR10: protective levels from the side that would close, or from a pending order's own price; a pending
+/// order's price from the side that it waits for.
+fn stops_far_enough(f: &Facts<'_>) -> Verdict {
+    let Some((_, spec)) = f.instrument else { return Verdict::Unknown };
+    let least = spec.points_to_ticks(spec.stops_level_points);
+    if least <= 0 {
+        return Verdict::Off;
+    }
+    let Some((_, quote)) = f.quote else { return Verdict::Unknown };
+    let market = quote.price_for(f.order.side);
+    let from = |price: Option<Price>, base: Price| price.map(|price| (price.0 - base.0).abs());
+    let level = |level: Level, is_loss: bool| match (level, f.stop_base()) {
+        (Level::Set(stop), Some(base)) => Some(spec.stop_price(stop, base, f.order.side, is_loss)),
+        _ => None,
+    };
+    let base = f.stop_base().unwrap_or(market);
+    let limit = match f.order.order_type {
+        OrderType::Limit => f.price,
+        _ => None,
+    };
+    for (name, distance) in [
+        ("price", from(limit, market)),
+        ("stopPrice", from(f.trigger_price(), market)),
+        ("stopLoss", from(level(f.stop_loss, true), base)),
+        ("takeProfit", from(level(f.take_profit, false), base)),
+    ] {
+        if let Some(distance) = distance.filter(|distance| *distance < least) {
+            let (limit, actual) = (spec.price(Price(least)), spec.price(Price(distance)));
+            let message = format!("{name} is {actual} from the market, at least {limit} are asked for");
+            return limited(Code::StopsTooClose, false, message, limit, actual, Some(limit));
+        }
+    }
+    PASS
+}
+
+fn not_frozen(f: &Facts<'_>) -> Verdict {
+    let (Some((_, spec)), Some((_, quote))) = (f.instrument, f.quote) else { return Verdict::Unknown };
+    match frozen_violation(f.at_stake, spec, quote) {
+        Some(violation) => Verdict::Fail(Box::new(violation)),
+        None if spec.freeze_level_points > 0 => PASS,
+        None => Verdict::Off,
+    }
+}
+
+/// OR10: why what waits for these prices cannot be changed now.
+pub(super) fn frozen_violation(at_stake: AtStake, spec: &Instrument, quote: Quote) -> Option<Violation> {
+    let (nearest, level) = frozen(at_stake, spec, quote)?;
+    let (limit, actual) = (spec.price(Price(level)), spec.price(Price(nearest)));
+    let message = format!("it is {actual} from the market and frozen up to {limit}: wait for the market");
+    Some(Violation {
+        code: Code::Frozen,
+        message,
+        limit: Some(limit),
+        actual: Some(actual),
+        would_satisfy: None,
+    })
 }
 
 fn reduces(f: &Facts<'_>) -> Verdict {

@@ -1,5 +1,6 @@
 //! Commands: what a principal asks for, in the wire's units. The risk gate puts them on the grid.
 
+use super::Lifetime;
 use crate::domain::{
     account::AccountConfig,
     id::{AccountId, ClientOrderId, CommandId, OrderId, PositionId, StopId},
@@ -100,6 +101,16 @@ pub enum StopLevel {
     Percent(Decimal),
 }
 
+/// How a trailing stop follows the market, as asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrailBy {
+    /// A difference of prices.
+    Distance(Decimal),
+    /// Of the price that it follows.
+    Percent(Decimal),
+}
+
 /// `trades.place`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceOrder {
@@ -112,6 +123,8 @@ pub struct PlaceOrder {
     pub volume: Decimal,
     pub price: Option<Decimal>,
     pub stop_price: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail: Option<TrailBy>,
     pub stop_loss: Option<StopLevel>,
     pub take_profit: Option<StopLevel>,
     pub tif: TimeInForce,
@@ -136,6 +149,7 @@ impl PlaceOrder {
             volume,
             price: None,
             stop_price: None,
+            trail: None,
             stop_loss: None,
             take_profit: None,
             tif: TimeInForce::Gtc,
@@ -193,10 +207,19 @@ pub enum CloseTarget {
 pub struct ModifyTrade {
     pub account: AccountId,
     pub target: TradeTarget,
-    /// Of a limit order.
+    /// Of a limit or stop-limit order.
     pub price: Option<Decimal>,
     /// Of an order, in lots, what is filled included.
     pub volume: Option<Decimal>,
+    /// Of a stop or stop-limit order that was not triggered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop_price: Option<Decimal>,
+    /// Of a trailing stop.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail: Option<TrailBy>,
+    /// Of a pending order.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lifetime: Option<Lifetime>,
     pub stop_loss: LevelChange,
     pub take_profit: LevelChange,
     /// The version that the caller has seen; another one is a conflict.

@@ -6,7 +6,7 @@
 
 use crate::domain::{
     id::{AccountId, IntentId, OrderId},
-    order::{Filling, OrderType, Side},
+    order::{Filling, OrderType, Side, TimeInForce},
     position::FillReason,
     time::UnixNanos,
 };
@@ -80,8 +80,37 @@ pub struct Capabilities {
     pub resend: bool,
     pub order_types: Vec<OrderType>,
     pub fillings: Vec<Filling>,
+    /// Lifetimes beside `gtc`, which every venue has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tifs: Vec<TimeInForce>,
+    /// Orders that are refused where they would take liquidity.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub post_only: bool,
     /// Which fields of a working order can be changed: `price`, `volume`, `stops`.
     pub modify: Vec<ModifyField>,
+}
+
+impl Capabilities {
+    /// What this build's own venue can do, inside the machine and behind a wire.
+    pub fn of_this_build() -> Self {
+        use {Filling as F, ModifyField as M, OrderType as T};
+        Self {
+            fencing: true,
+            dedupe: true,
+            resend: true,
+            order_types: vec![T::Market, T::Limit, T::Stop, T::StopLimit, T::TrailingStop],
+            fillings: vec![F::Fok, F::Ioc, F::Return],
+            tifs: vec![TimeInForce::Day, TimeInForce::Gtd],
+            post_only: true,
+            modify: vec![M::Price, M::Volume, M::Stops, M::Trigger, M::Lifetime],
+        }
+    }
+
+    /// The lifetimes that an order may have.
+    pub fn lifetimes(&self) -> Vec<TimeInForce> {
+        let beside = self.tifs.iter().copied().filter(|tif| *tif != TimeInForce::Gtc);
+        std::iter::once(TimeInForce::Gtc).chain(beside).collect()
+    }
 }
 
 /// A field of an order or a position that a venue can change.
@@ -92,6 +121,10 @@ pub enum ModifyField {
     Volume,
     /// Stop loss and take profit, of orders and of positions.
     Stops,
+    /// The trigger of a stop, the distance of a trailing one.
+    Trigger,
+    /// How long an order lives.
+    Lifetime,
 }
 
 /// A report and its place in the venue's log.
@@ -126,12 +159,20 @@ pub enum LinkReport {
     Expired {
         order: String,
     },
+    /// Its trigger was met, at this price of it.
+    Triggered {
+        order: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        stop_price: Option<Decimal>,
+    },
     /// The order's terms as they are now.
     Modified {
         order: String,
         volume: Decimal,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         price: Option<Decimal>,
+        #[serde(flatten)]
+        trigger: Box<TriggerTerms>,
         #[serde(flatten)]
         levels: Levels,
     },
@@ -153,6 +194,25 @@ pub enum LinkReport {
         #[serde(flatten)]
         levels: Levels,
     },
+}
+
+/// What a stop waits for and how long an order lives, on the wire. What is absent is as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriggerTerms {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop_price: Option<Decimal>,
+    /// A difference of prices.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail_distance: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail_percent: Option<Decimal>,
+    /// Absent in a new order: good till cancelled.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tif: Option<TimeInForce>,
+    /// Of `day` and `gtd`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<UnixNanos>,
 }
 
 /// Protective levels as prices; absent is none.
@@ -228,6 +288,11 @@ pub struct OrderState {
     pub avg_price: Option<Decimal>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub price: Option<Decimal>,
+    #[serde(flatten)]
+    pub trigger: TriggerTerms,
+    /// Its trigger was met.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub triggered: bool,
     #[serde(flatten)]
     pub levels: Levels,
     #[serde(skip_serializing_if = "Option::is_none", default)]

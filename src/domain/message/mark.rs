@@ -19,6 +19,14 @@ pub enum Mark {
     TakeProfitHit,
     StoppedOut,
     GapThroughStop,
+    /// A stop, stop-limit or trailing stop met its trigger.
+    StopTriggered,
+    /// A trailing stop followed the market.
+    StopTrailed,
+    /// An order ended by its lifetime.
+    OrderExpired,
+    /// An order that must not take liquidity would have.
+    PostOnlyRefused,
     MarketClosedDenied,
     HaltedDenied,
     DailyLossTripped,

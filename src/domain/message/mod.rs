@@ -19,7 +19,7 @@ mod view;
 pub use command::{
     CancelOrders, CancelTarget, ClosePosition, CloseTarget, Command, CommandBody, ConnectAccount,
     DisconnectAccount, EmergencyStop, Idempotency, LevelChange, ModifyTrade, PlaceOrder, ResolveOrder,
-    ResolvedAs, ResumeTarget, ResumeTrading, StopAction, StopLevel, StopScope, TradeTarget,
+    ResolvedAs, ResumeTarget, ResumeTrading, StopAction, StopLevel, StopScope, TradeTarget, TrailBy,
 };
 pub use event::{
     AccountStatusChanged, EmergencyStopChanged, Event, GatewayState, GatewayStatusChanged, OrderUpdated,
@@ -29,7 +29,7 @@ pub use event::{
 pub use input::Input;
 pub use link::{
     Capabilities, Levels, LinkEvent, LinkFill, LinkInput, LinkReport, LinkUp, ModifyField, NotSent,
-    NumberedReport, OrderState, PositionState, VenueOrderStatus, VenueSnapshot,
+    NumberedReport, OrderState, PositionState, TriggerTerms, VenueOrderStatus, VenueSnapshot,
 };
 pub use mark::Mark;
 pub use outputs::{ArchivedOrder, FeedEvent, Outputs};
@@ -40,7 +40,7 @@ pub use reply::{
     PlaceReply, Reply, ReplyBody, ResolveReply, ResumeReply, StopReply,
 };
 pub use venue::{
-    LinkRequest, ModifyTarget, VenueFill, VenueModify, VenueModifyRequest, VenueOrder, VenueReport,
+    Lifetime, LinkRequest, ModifyTarget, VenueFill, VenueModify, VenueModifyRequest, VenueOrder, VenueReport,
     VenueRequest,
 };
 pub use view::{

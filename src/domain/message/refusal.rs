@@ -61,6 +61,8 @@ violation_codes! {
     TifUnsupported = "TIF_UNSUPPORTED",
     /// The venue does not offer this filling.
     FillingUnsupported = "FILLING_UNSUPPORTED",
+    /// An order would end before it begins.
+    ExpiryInPast = "EXPIRY_IN_PAST",
     /// The instrument's session is closed.
     MarketClosed = "MARKET_CLOSED",
     /// No quote has been seen.
@@ -77,6 +79,10 @@ violation_codes! {
     PriceTick = "PRICE_TICK",
     /// A stop loss or take profit lies on the wrong side of the price.
     StopsInvalid = "STOPS_INVALID",
+    /// A protective level or a pending price lies closer to the market than the stops level.
+    StopsTooClose = "STOPS_TOO_CLOSE",
+    /// What lies within the freeze level of the market can not be changed.
+    Frozen = "FROZEN",
     /// A reduction that would not reduce.
     ReduceOnly = "REDUCE_ONLY",
     /// The client order id was used before.

@@ -5,7 +5,7 @@ use crate::domain::{
     id::{AccountId, FillId, IntentId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
     money::Money,
-    order::{Filling, OrderType, Side, Stop},
+    order::{Filling, OrderType, Side, Stop, TimeInForce, Trail},
     position::FillReason,
     time::UnixNanos,
 };
@@ -68,8 +68,23 @@ pub struct VenueModify {
     /// Of an order.
     pub volume: Option<Volume>,
     pub price: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop_price: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail: Option<Trail>,
+    /// Of an order; `None`: as it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lifetime: Option<Lifetime>,
     pub stop_loss: Option<Stop>,
     pub take_profit: Option<Stop>,
+}
+
+/// How long an order lives, and when that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifetime {
+    pub tif: TimeInForce,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<UnixNanos>,
 }
 
 /// New terms, and what is known of them besides.
@@ -104,15 +119,33 @@ pub struct VenueOrder {
     pub side: Side,
     pub order_type: OrderType,
     pub volume: Volume,
+    /// The limit of limit orders and of triggered stop-limits.
     pub price: Option<Price>,
+    /// The trigger of stops.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop_price: Option<Price>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail: Option<Trail>,
     pub stop_loss: Option<Stop>,
     pub take_profit: Option<Stop>,
+    #[serde(skip_serializing_if = "is_gtc", default)]
+    pub tif: TimeInForce,
+    /// When it ends by its lifetime; of a day order, its account's next day roll.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<UnixNanos>,
     pub filling: Filling,
+    /// It must not take liquidity (OR04).
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub post_only: bool,
     /// The position to reduce; `None` opens one that bears the order's number.
     pub position: Option<PositionId>,
     /// That position's name at the venue, if it has one of its own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub venue_position: Option<String>,
+}
+
+fn is_gtc(tif: &TimeInForce) -> bool {
+    *tif == TimeInForce::Gtc
 }
 
 /// A report of a venue (FIX: ExecutionReport, OrderCancelReject).
@@ -144,6 +177,19 @@ pub enum VenueReport {
         account: AccountId,
         order: OrderId,
     },
+    /// The trigger was met, at this price of it; what follows is a market or a limit order's (FIX: ExecType L).
+    Triggered {
+        account: AccountId,
+        order: OrderId,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        stop_price: Option<Price>,
+    },
+    /// A trailing stop has followed the market: where its trigger is now.
+    Trailed {
+        account: AccountId,
+        order: OrderId,
+        stop_price: Price,
+    },
     /// The terms of an order, or the levels of a position, as they are now.
     Modified(VenueModify),
     ModifyRejected {
@@ -173,6 +219,8 @@ impl VenueReport {
             | Self::Canceled { account, .. }
             | Self::CancelRejected { account, .. }
             | Self::Expired { account, .. }
+            | Self::Triggered { account, .. }
+            | Self::Trailed { account, .. }
             | Self::Confirmed { account, .. }
             | Self::ModifyRejected { account, .. } => account,
         }

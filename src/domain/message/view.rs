@@ -1,14 +1,14 @@
 //! Views: objects in the wire's shape and units (PROTOCOL section 3).
 
-use super::{Violation, ViolationCode};
+use super::{Capabilities, Violation, ViolationCode};
 use crate::domain::{
     account::{AccountMode, LinkStatus, PositionMode, TradingState},
     calendar::Calendar,
     id::{AccountId, ClientOrderId, FillId, IntentId, OrderId, PositionId, Symbol},
-    instrument::{Instrument, MarginMode},
+    instrument::{Instrument, MarginMode, Price},
     market::Quote,
     money::{self, Currency, Money},
-    order::{Filling, Order, OrderStatus, OrderType, Origin, Side, Stop, TimeInForce},
+    order::{Filling, Order, OrderStatus, OrderType, Origin, Side, Stop, TimeInForce, Trail},
     position::{Fill, FillReason, Position},
     time::UnixNanos,
 };
@@ -34,6 +34,13 @@ pub struct OrderView {
     pub leaves_volume: Decimal,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub price: Option<Decimal>,
+    /// The trigger of a stop; of a trailing one, where it was last seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop_price: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail_distance: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trail_percent: Option<Decimal>,
     /// Absent when it is a distance from a fill that has not happened.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stop_loss: Option<Decimal>,
@@ -42,6 +49,8 @@ pub struct OrderView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub avg_price: Option<Decimal>,
     pub tif: TimeInForce,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<UnixNanos>,
     pub filling: Filling,
     pub post_only: bool,
     pub reduce_only: bool,
@@ -78,12 +87,22 @@ impl OrderView {
             filled_volume: instrument.lots(order.filled),
             leaves_volume: instrument.lots(order.leaves()),
             price: order.price.map(|p| instrument.price(p)),
+            stop_price: order.stop_price.map(|p| instrument.price(p)),
+            trail_distance: match order.trail {
+                Some(Trail::Ticks(ticks)) => Some(instrument.price(Price(ticks))),
+                _ => None,
+            },
+            trail_percent: match order.trail {
+                Some(Trail::Percent(percent)) => Some(percent),
+                _ => None,
+            },
             stop_loss: stop(order.stop_loss),
             take_profit: stop(order.take_profit),
             avg_price: average(order, instrument),
             tif: order.tif,
+            expires_at: order.expires_at,
             filling: order.filling,
-            post_only: false,
+            post_only: order.post_only,
             reduce_only: order.position.is_some(),
             position_id: order.position,
             status: order.status,
@@ -387,12 +406,7 @@ pub struct SwapView {
 
 impl InstrumentView {
     /// The instrument as an account may trade it whose venue offers these types and fillings.
-    pub fn new(
-        instrument: &Instrument,
-        calendar: &Calendar,
-        order_types: Vec<OrderType>,
-        fillings: Vec<Filling>,
-    ) -> Self {
+    pub fn new(instrument: &Instrument, calendar: &Calendar, offered: &Capabilities) -> Self {
         let hours = |minute: i64| {
             const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
             let day = DAYS[usize::try_from(minute.div_euclid(1_440).rem_euclid(7)).unwrap_or(0)];
@@ -418,11 +432,11 @@ impl InstrumentView {
                 .map(|s| SessionHours { open: hours(s.open_minute), close: hours(s.close_minute) })
                 .collect(),
             session_zone: calendar.zone.name.clone(),
-            stops_level: 0,
-            freeze_level: 0,
-            fillings,
-            tifs: vec![TimeInForce::Gtc],
-            order_types,
+            stops_level: instrument.stops_level_points,
+            freeze_level: instrument.freeze_level_points,
+            fillings: offered.fillings.clone(),
+            tifs: offered.lifetimes(),
+            order_types: offered.order_types.clone(),
             swap: SwapView { long: Decimal::ZERO, short: Decimal::ZERO },
             trade_mode: "full".to_owned(),
         }

@@ -6,8 +6,8 @@ use crate::{
         id::{AccountId, ClientOrderId, IntentId, OrderId, PositionId},
         message::{
             Answer, CancelOrders, CancelReply, CancelTarget, ClosePosition, CloseReply, CloseTarget,
-            CommandBody, LevelChange, ModifyReply, ModifyTrade, OrderDetail, OrderKey, PlaceOrder,
-            PlaceReply, Refusal, ResolveOrder, ResolveReply, ResolvedAs, StopLevel, TradeTarget,
+            CommandBody, LevelChange, Lifetime, ModifyReply, ModifyTrade, OrderDetail, OrderKey, PlaceOrder,
+            PlaceReply, Refusal, ResolveOrder, ResolveReply, ResolvedAs, StopLevel, TradeTarget, TrailBy,
         },
         order::{Filling, OrderType, Side, TimeInForce},
     },
@@ -168,6 +168,7 @@ impl PlaceParams {
             volume: self.volume.0,
             price: self.price.map(|p| p.0),
             stop_price: self.stop_price.map(|p| p.0),
+            trail: trail(self.trail_distance, self.trail_percent),
             stop_loss: self.stop_loss.map(|p| StopLevel::Price(p.0)),
             take_profit: self.take_profit.map(|p| StopLevel::Price(p.0)),
             tif,
@@ -217,12 +218,17 @@ impl PlaceParams {
         }
         match (self.trail_distance, self.trail_percent) {
             (None, None) if trail => Err(missing("trailDistance")),
-            (Some(_), Some(_)) => {
-                Err(conflict("trailPercent", "give only one of trailDistance, trailPercent"))
-            }
+            (Some(_), Some(_)) => Err(conflict("trailPercent", ONE_TRAIL)),
             _ => Ok(()),
         }
     }
+}
+
+const ONE_TRAIL: &str = "give only one of trailDistance, trailPercent";
+
+fn trail(distance: Option<WireDecimal>, percent: Option<WireDecimal>) -> Option<TrailBy> {
+    let by_distance = distance.map(|distance| TrailBy::Distance(distance.0));
+    by_distance.or_else(|| percent.map(|percent| TrailBy::Percent(percent.0)))
 }
 
 async fn place(context: Context, params: PlaceParams) -> Result<PlaceReply, Refusal> {
@@ -253,46 +259,38 @@ struct ModifyParams {
     /// The version that the caller has seen.
     #[serde(default)]
     expected_version: Option<u32>,
-    // part of the protocol, and not of this build: refused, never ignored
+    /// The trigger of a stop that was not triggered.
     #[serde(default)]
-    #[schemars(skip)]
-    stop_price: Option<Box<RawValue>>,
+    stop_price: Option<WireDecimal>,
     #[serde(default)]
-    #[schemars(skip)]
-    trail_distance: Option<Box<RawValue>>,
+    trail_distance: Option<WireDecimal>,
     #[serde(default)]
-    #[schemars(skip)]
-    trail_percent: Option<Box<RawValue>>,
+    trail_percent: Option<WireDecimal>,
     #[serde(default)]
-    #[schemars(skip)]
-    tif: Option<Box<RawValue>>,
+    tif: Option<TimeInForce>,
     #[serde(default)]
-    #[schemars(skip)]
-    expires_at: Option<Box<RawValue>>,
+    expires_at: Option<WireTime>,
 }
 
 impl ModifyParams {
     fn command(self) -> Result<ModifyTrade, Refusal> {
-        let unsupported = [
-            ("stopPrice", self.stop_price.is_some()),
-            ("trailDistance", self.trail_distance.is_some()),
-            ("trailPercent", self.trail_percent.is_some()),
-            ("tif", self.tif.is_some()),
-            ("expiresAt", self.expires_at.is_some()),
-        ];
-        if let Some((path, _)) = unsupported.into_iter().find(|(_, given)| *given) {
-            return Err(invalid("FIELD_UNSUPPORTED", path, "is not supported here; leave it out"));
+        if self.trail_distance.is_some() && self.trail_percent.is_some() {
+            return Err(conflict("trailPercent", ONE_TRAIL));
         }
+        let lifetime = self.lifetime()?;
         let target = exactly_one([
             ("orderId", self.order_id.map(TradeTarget::Order)),
             ("positionId", self.position_id.map(TradeTarget::Position)),
             ("", None),
         ])?;
-        let nothing = self.price.is_none()
-            && self.volume.is_none()
+        let trail = trail(self.trail_distance, self.trail_percent);
+        let nothing = [&self.price, &self.volume, &self.stop_price].into_iter().all(Option::is_none)
+            && trail.is_none()
+            && lifetime.is_none()
             && (self.stop_loss, self.take_profit) == (WireChange::Keep, WireChange::Keep);
         if nothing {
-            return Err(missing("stopLoss").with("alternatives", vec!["price", "volume", "takeProfit"]));
+            let others = vec!["price", "volume", "takeProfit", "stopPrice", "trailDistance", "tif"];
+            return Err(missing("stopLoss").with("alternatives", others));
         }
         let level = |change: WireChange| match change {
             WireChange::Keep => LevelChange::Keep,
@@ -304,10 +302,26 @@ impl ModifyParams {
             target,
             price: self.price.map(|p| p.0),
             volume: self.volume.map(|v| v.0),
+            stop_price: self.stop_price.map(|p| p.0),
+            trail,
+            lifetime,
             stop_loss: level(self.stop_loss),
             take_profit: level(self.take_profit),
             expected_version: self.expected_version,
         })
+    }
+
+    /// `expiresAt` alone dates an order.
+    fn lifetime(&self) -> Result<Option<Lifetime>, Refusal> {
+        let expires_at = self.expires_at.as_ref().map(|at| at.0);
+        match (self.tif, expires_at) {
+            (None, None) => Ok(None),
+            (Some(TimeInForce::Gtd), None) => Err(missing("expiresAt")),
+            (Some(TimeInForce::Gtc | TimeInForce::Day), Some(_)) => {
+                Err(conflict("expiresAt", "only an order with tif gtd has one"))
+            }
+            (tif, expires_at) => Ok(Some(Lifetime { tif: tif.unwrap_or(TimeInForce::Gtd), expires_at })),
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use crate::{
         id::OrderId,
         instrument::{Instrument, Price},
         message::{
-            LinkReport, LinkRequest, ModifyTarget, NumberedReport, OrderState, VenueModify, VenueOrder,
-            VenueRequest, VenueSnapshot,
+            Lifetime, LinkReport, LinkRequest, ModifyTarget, NumberedReport, OrderState, TriggerTerms,
+            VenueModify, VenueOrder, VenueRequest, VenueSnapshot,
         },
-        order::Stop,
+        order::{Stop, TimeInForce, Trail},
     },
     node::journal::Epoch,
 };
@@ -85,9 +85,17 @@ impl Speech<'_> {
             order_type: order.order_type,
             volume: instrument.lots(order.volume),
             price: order.price.map(|price| instrument.price(price)),
+            trigger: trigger_terms(
+                order.stop_price,
+                order.trail,
+                Some(Lifetime { tif: order.tif, expires_at: order.expires_at })
+                    .filter(|lifetime| lifetime.tif != TimeInForce::Gtc),
+                instrument,
+            ),
             stop_loss: order.stop_loss.map(|stop| level(stop, instrument)),
             take_profit: order.take_profit.map(|stop| level(stop, instrument)),
             filling: order.filling,
+            post_only: order.post_only,
             position: order.venue_position.clone().or_else(ours),
         }
     }
@@ -105,6 +113,7 @@ impl Speech<'_> {
             position,
             volume: modify.volume.map(|volume| instrument.lots(volume)),
             price: modify.price.map(|price| instrument.price(price)),
+            trigger: trigger_terms(modify.stop_price, modify.trail, modify.lifetime, instrument),
             stop_loss: modify.stop_loss.map(|stop| level(stop, instrument)),
             take_profit: modify.take_profit.map(|stop| level(stop, instrument)),
         }
@@ -117,6 +126,7 @@ impl Speech<'_> {
             | LinkReport::Rejected { order, .. }
             | LinkReport::Canceled { order, .. }
             | LinkReport::Expired { order }
+            | LinkReport::Triggered { order, .. }
             | LinkReport::Modified { order, .. }
             | LinkReport::CancelRejected { order, .. } => self.take_off(order),
             LinkReport::ModifyRejected { order, .. } => self.take_off_of(order.as_mut()),
@@ -159,6 +169,26 @@ impl Speech<'_> {
     }
 }
 
+fn trigger_terms(
+    stop_price: Option<Price>,
+    trail: Option<Trail>,
+    lifetime: Option<Lifetime>,
+    instrument: &Instrument,
+) -> TriggerTerms {
+    let (trail_distance, trail_percent) = match trail {
+        None => (None, None),
+        Some(Trail::Ticks(ticks)) => (Some(instrument.price(Price(ticks))), None),
+        Some(Trail::Percent(percent)) => (None, Some(percent)),
+    };
+    TriggerTerms {
+        stop_price: stop_price.map(|price| instrument.price(price)),
+        trail_distance,
+        trail_percent,
+        tif: lifetime.map(|lifetime| lifetime.tif),
+        expires_at: lifetime.and_then(|lifetime| lifetime.expires_at),
+    }
+}
+
 fn level(stop: Stop, instrument: &Instrument) -> Level {
     match stop {
         Stop::At(price) => Level::Price(instrument.price(price)),
@@ -189,6 +219,11 @@ mod tests {
 
     fn order() -> VenueOrder {
         VenueOrder {
+            stop_price: None,
+            trail: None,
+            tif: crate::domain::order::TimeInForce::Gtc,
+            expires_at: None,
+            post_only: false,
             account: account(),
             order: OrderId(17),
             instrument: InstrumentId(0),
@@ -236,6 +271,8 @@ mod tests {
     fn lv08_only_names_of_this_epoch_are_ours() {
         let check = |name: &str, expected: &str| {
             let state = OrderState {
+                trigger: crate::domain::message::TriggerTerms::default(),
+                triggered: false,
                 order: name.to_owned(),
                 status: VenueOrderStatus::Working,
                 venue_order: None,

@@ -69,6 +69,11 @@ fn link(request: LinkRequest) -> VenueRequest {
 
 fn order(id: u64) -> VenueRequest {
     VenueRequest::Submit(VenueOrder {
+        stop_price: None,
+        trail: None,
+        tif: crate::domain::order::TimeInForce::Gtc,
+        expires_at: None,
+        post_only: false,
         account: account(),
         order: OrderId(id),
         instrument: InstrumentId(0),

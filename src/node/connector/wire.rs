@@ -4,7 +4,7 @@
 use crate::domain::{
     id::Symbol,
     market::Quote,
-    message::{Capabilities, NumberedReport, OrderState, VenueSnapshot},
+    message::{Capabilities, NumberedReport, OrderState, TriggerTerms, VenueSnapshot},
     order::{Filling, OrderType, Side},
     time::UnixNanos,
 };
@@ -86,11 +86,16 @@ pub struct Submit {
     pub volume: Decimal,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub price: Option<Decimal>,
+    #[serde(flatten)]
+    pub trigger: TriggerTerms,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stop_loss: Option<Level>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub take_profit: Option<Level>,
     pub filling: Filling,
+    /// It must not take liquidity.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub post_only: bool,
     /// The position to reduce, by the venue's name of it; absent: it opens one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub position: Option<String>,
@@ -108,6 +113,8 @@ pub struct Modify {
     pub volume: Option<Decimal>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub price: Option<Decimal>,
+    #[serde(flatten)]
+    pub trigger: TriggerTerms,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stop_loss: Option<Level>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -263,13 +270,16 @@ pub fn read_venue(line: &[u8]) -> Result<VenueFrame, WireError> {
 }
 
 /// Fields that hold a decimal wherever they stand.
-const DECIMALS: [&str; 15] = [
+const DECIMALS: [&str; 18] = [
     "volume",
     "filled",
     "avgPrice",
     "positionVolume",
     "price",
     "openPrice",
+    "stopPrice",
+    "trailDistance",
+    "trailPercent",
     "stopLoss",
     "takeProfit",
     "bid",

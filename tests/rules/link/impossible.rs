@@ -49,6 +49,7 @@ fn what_cannot_be_true_takes_the_account_to_error_and_changes_nothing_else() {
         (
             "grid",
             LinkReport::Modified {
+                trigger: Box::default(),
                 order: name(resting),
                 volume: dec("0.10"),
                 price: Some(dec("0.001")),
@@ -171,6 +172,8 @@ fn anything() -> impl Strategy<Value = LinkEvent> {
     ];
     let order_state = (name.clone(), order_status, volume.clone(), number.clone()).prop_map(
         |(order, status, volume, price)| OrderState {
+            trigger: lockstep::domain::message::TriggerTerms::default(),
+            triggered: false,
             order,
             status,
             venue_order: None,
@@ -191,6 +194,7 @@ fn anything() -> impl Strategy<Value = LinkEvent> {
         fill.clone().prop_map(LinkReport::Fill),
         (name.clone(), volume.clone(), number.clone()).prop_map(|(order, volume, price)| {
             LinkReport::Modified {
+                trigger: Box::default(),
                 order,
                 volume: dec(volume),
                 price: Some(dec(price)),

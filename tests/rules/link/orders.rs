@@ -165,6 +165,9 @@ fn or13_what_a_venue_cannot_do_is_an_error_and_not_a_silence() {
     let keep = lockstep::domain::message::LevelChange::Keep;
     let change = |price, volume, stop_loss| {
         CommandBody::Modify(lockstep::domain::message::ModifyTrade {
+            stop_price: None,
+            trail: None,
+            lifetime: None,
             account: account_id(FAR),
             target: lockstep::domain::message::TradeTarget::Order(order),
             price,

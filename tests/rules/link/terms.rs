@@ -6,6 +6,9 @@ use lockstep::domain::message::{LevelChange, ModifyReply, ModifyTrade, OrderKey,
 /// 0.20 lots at 58000, for an order of 0.10 at 59000.
 fn new_terms(order: OrderId) -> CommandBody {
     CommandBody::Modify(ModifyTrade {
+        stop_price: None,
+        trail: None,
+        lifetime: None,
         account: account_id(FAR),
         target: TradeTarget::Order(order),
         price: Some(dec("58000.00")),
@@ -39,6 +42,7 @@ fn assert_has_new_terms(far: &Far, order: OrderId, status: OrderStatus, case: &s
 
 fn modified(order: OrderId) -> LinkReport {
     LinkReport::Modified {
+        trigger: Box::default(),
         order: order.to_string(),
         volume: dec("0.20"),
         price: Some(dec("58000.00")),
@@ -232,6 +236,9 @@ fn gw03_the_key_of_new_terms_that_timed_out_brings_what_became_of_them() {
 fn rk05_terms_that_add_risk_are_taken_back_by_a_stop_and_those_that_lower_it_are_not() {
     let levels = |order, stop_loss: &str| {
         CommandBody::Modify(ModifyTrade {
+            stop_price: None,
+            trail: None,
+            lifetime: None,
             account: account_id(FAR),
             target: TradeTarget::Position(PositionId(order)),
             price: None,
@@ -297,6 +304,9 @@ fn lv03_books_that_were_on_their_way_do_not_end_later_terms() {
     far.news(LinkEvent::Heartbeat { last: far.seq + 1 });
     assert_eq!(far.status(), LinkStatus::Reconciling);
     let stop = CommandBody::Modify(ModifyTrade {
+        stop_price: None,
+        trail: None,
+        lifetime: None,
         account: account_id(FAR),
         target: TradeTarget::Position(PositionId(held.0)),
         price: None,
@@ -360,6 +370,9 @@ fn lv03_margin_is_held_for_terms_that_are_on_their_way() {
     let mut far = Far::up();
     let order = far.resting();
     let large = CommandBody::Modify(ModifyTrade {
+        stop_price: None,
+        trail: None,
+        lifetime: None,
         account: account_id(FAR),
         target: TradeTarget::Order(order),
         price: None,
@@ -389,6 +402,7 @@ fn or02_an_order_that_new_terms_make_as_large_as_what_is_filled_has_ended() {
     let order = changing(&mut far);
     far.report(LinkReport::Fill(LinkFill { price: dec("59000.00"), ..fill(order, "x1", "0.06") }));
     let terms = LinkReport::Modified {
+        trigger: Box::default(),
         order: order.to_string(),
         volume: dec("0.06"),
         price: Some(dec("59000.00")),
@@ -410,6 +424,9 @@ fn new_terms_that_a_venue_never_answers_begin_a_new_session() {
         let change = match of_position {
             false => new_terms(order),
             true => CommandBody::Modify(ModifyTrade {
+                stop_price: None,
+                trail: None,
+                lifetime: None,
                 account: account_id(FAR),
                 target: TradeTarget::Position(PositionId(order.0)),
                 price: None,

@@ -62,6 +62,8 @@ fn write(queue: &mut Outgoing, wire: &mut Wire, room: usize) -> bool {
 
 fn submit(order: u64) -> GatewayFrame {
     GatewayFrame::Submit(wire::Submit {
+        trigger: crate::domain::message::TriggerTerms::default(),
+        post_only: false,
         order: format!("o{order}"),
         symbol: "EURUSD".into(),
         side: Side::Buy,
@@ -104,6 +106,7 @@ fn session() -> (Outgoing, Wire) {
 
 fn widening(queue: &mut Outgoing, intent: u64, order: u64) {
     let frame = GatewayFrame::Modify(wire::Modify {
+        trigger: crate::domain::message::TriggerTerms::default(),
         order: Some(format!("o{order}")),
         position: None,
         volume: None,

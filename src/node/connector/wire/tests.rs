@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::{
-    message::{Levels, LinkFill, LinkReport, ModifyField, PositionState, VenueOrderStatus},
+    message::{Levels, LinkFill, LinkReport, ModifyField, PositionState, TriggerTerms, VenueOrderStatus},
+    order::TimeInForce,
     position::FillReason,
 };
 use proptest::prelude::*;
@@ -33,6 +34,8 @@ fn venue_round_trip(frame: &VenueFrame, json: &str) {
 fn frames_of_the_gateway_are_as_documented() {
     gateway_round_trip(
         &GatewayFrame::Submit(Submit {
+            trigger: TriggerTerms::default(),
+            post_only: false,
             order: "00000000000000aa.o17".into(),
             symbol: "EURUSD".into(),
             side: Side::Buy,
@@ -48,6 +51,7 @@ fn frames_of_the_gateway_are_as_documented() {
     );
     gateway_round_trip(
         &GatewayFrame::Modify(Modify {
+            trigger: TriggerTerms::default(),
             order: None,
             position: Some("p3".into()),
             volume: None,
@@ -96,8 +100,20 @@ fn fill() -> LinkFill {
 }
 
 /// Every frame of a venue, with every field.
+fn trigger() -> TriggerTerms {
+    TriggerTerms {
+        stop_price: Some(dec("1.31")),
+        trail_distance: Some(dec("0.02")),
+        trail_percent: Some(dec("1.5")),
+        tif: Some(TimeInForce::Gtd),
+        expires_at: Some(at("2026-02-18T00:00:00Z")),
+    }
+}
+
 fn venue_frames() -> Vec<VenueFrame> {
     let state = OrderState {
+        trigger: trigger(),
+        triggered: true,
         order: "a.o1".into(),
         status: VenueOrderStatus::Working,
         venue_order: Some("77".into()),
@@ -126,6 +142,8 @@ fn venue_frames() -> Vec<VenueFrame> {
         fills: Some(vec![fill()]),
     };
     let capabilities = Capabilities {
+        tifs: vec![TimeInForce::Day],
+        post_only: true,
         fencing: true,
         dedupe: true,
         resend: false,
@@ -148,6 +166,7 @@ fn venue_frames() -> Vec<VenueFrame> {
         report(LinkReport::Canceled { order: "a.o1".into(), reason: None }),
         report(LinkReport::Expired { order: "a.o1".into() }),
         report(LinkReport::Modified {
+            trigger: Box::new(trigger()),
             order: "a.o1".into(),
             volume: dec("0.2"),
             price: Some(dec("1.3")),
@@ -157,6 +176,7 @@ fn venue_frames() -> Vec<VenueFrame> {
         report(LinkReport::ModifyRejected { order: None, position: Some("p1".into()), reason: "no".into() }),
         report(LinkReport::Fill(fill())),
         report(LinkReport::Position { position: "p1".into(), levels: Levels::default() }),
+        report(LinkReport::Triggered { order: "a.o1".into(), stop_price: Some(dec("1.31")) }),
         VenueFrame::Snapshot { snapshot: Box::new(snapshot) },
         VenueFrame::Status { orders: vec![state] },
         VenueFrame::Heartbeat { last: Some(9) },
@@ -185,7 +205,7 @@ fn frames_of_the_venue_come_back_as_they_went() {
         &venue_frames()[9],
         r#"{"type":"report","seq":9,"prev":4,"report":{"kind":"fill","fill":"f1","order":"a.o1","position":"p1","symbol":"EURUSD","side":"sell","volume":"0.1","price":"1.1","commission":"-0.7","realizedPnl":"0","closes":false,"positionVolume":"0.1","stopLoss":"1.2","takeProfit":"1","reason":"stop_loss","ts":"2026-02-17T02:55:00.123Z"}}"#,
     );
-    venue_round_trip(&venue_frames()[13], r#"{"type":"heartbeat","last":9}"#);
+    venue_round_trip(&venue_frames()[14], r#"{"type":"heartbeat","last":9}"#);
 }
 
 /// Names of fields whose value reads as a decimal.
@@ -382,6 +402,8 @@ proptest! {
     ) {
         let value = Decimal::new(mantissa, scale);
         let frame = GatewayFrame::Submit(Submit {
+trigger: TriggerTerms::default(),
+post_only: false,
             order,
             symbol: "EURUSD".into(),
             side: Side::Sell,

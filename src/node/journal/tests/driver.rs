@@ -142,6 +142,7 @@ fn command(step: i64, offset: u64) -> Option<CommandBody> {
 
 fn order(offset: u64, order_type: OrderType, price: Option<Decimal>) -> PlaceOrder {
     PlaceOrder {
+        trail: None,
         account: account(),
         symbol: "BTCUSD".into(),
         side: Side::Buy,

@@ -69,6 +69,7 @@ fn place() -> impl Strategy<Value = CommandBody> {
     );
     (what, stops, how).prop_map(|(what, stops, how)| {
         CommandBody::Place(PlaceOrder {
+            trail: None,
             account: account(),
             symbol: what.0,
             side: what.1,
