@@ -18,6 +18,8 @@ use std::{
 pub const VERSION: u64 = 1;
 /// A world lasts at most so long before it heals, in simulated milliseconds.
 const DURATION_MS_MAX: u64 = 3_600_000;
+/// And rests at most so long in the midst of it: four days.
+const REST_MS_MAX: u64 = 4 * 24 * 3_600_000;
 const VENUES_MAX: usize = 3;
 /// Of times, millionths and thousandths in faults.
 const NUMBER_MAX: u64 = 1_000_000;
@@ -156,6 +158,9 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
     }
     if plan.duration_ms > DURATION_MS_MAX {
         return wrong("plan.duration_ms", format!("at most {DURATION_MS_MAX}"));
+    }
+    if plan.rest.is_some_and(|rest| rest.at_ms > DURATION_MS_MAX || rest.for_ms > REST_MS_MAX) {
+        return wrong("plan.rest", format!("after at most {DURATION_MS_MAX}, for at most {REST_MS_MAX}"));
     }
     let known = built_in();
     let symbols = &plan.gateway.symbols;

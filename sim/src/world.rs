@@ -12,7 +12,7 @@ use crate::{
     market::Market,
     network::{Chaos, Relay, Windows},
     panics::Panics,
-    plan::{self, FaultKind, Plan, VenuePlan},
+    plan::{self, FaultKind, Plan, Rest, VenuePlan},
     probe::Coverage,
     process::{self, Holder, Link, Process, Program},
     runtime::Clock,
@@ -169,6 +169,7 @@ impl World {
                 gateway_disk: gateway.disk.clone(),
                 accounts: plan.accounts(),
                 steps: steps.to_vec(),
+                rest_ns: plan.rest.map(Rest::window_ns),
                 tracer: tracer.clone(),
                 coverage: coverage.clone(),
                 clock: Clock::new(start, 0),
@@ -407,7 +408,7 @@ impl World {
         sleep(DYING).await;
     }
 
-    fn machines(&self) -> impl Iterator<Item = &Machine> {
+    pub fn machines(&self) -> impl Iterator<Item = &Machine> {
         std::iter::once(&self.gateway).chain(&self.venues)
     }
 
