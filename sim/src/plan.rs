@@ -45,6 +45,9 @@ pub struct Plan {
     pub hears_ticks: bool,
     pub operator: Vec<Step>,
     pub viewer: Vec<Step>,
+    /// The accounts that the viewer's token reaches; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub viewer_sees: Option<Vec<String>>,
     /// Clients beyond these two.
     #[serde(default, skip_serializing_if = "Guests::is_empty")]
     pub guests: Guests,

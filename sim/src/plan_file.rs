@@ -176,6 +176,9 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
     spans("plan", &serde_json::to_value(plan).expect("a plan is data"))?;
     process::check(plan)?;
     let accounts = plan.accounts();
+    if let Some(account) = plan.viewer_sees.iter().flatten().find(|account| !accounts.contains(account)) {
+        return wrong("plan.viewer_sees", format!("there is no `{account}`"));
+    }
     let none = Vec::new();
     let second = plan.guests.second_operator.as_ref().map_or(&none, |second| &second.steps);
     for (steps, field) in [

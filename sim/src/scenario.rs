@@ -81,6 +81,9 @@ pub struct Topology {
     /// Venues behind a wire, besides the paper account.
     #[serde(default)]
     pub venues: Option<Venues>,
+    /// How many accounts the viewer's token reaches; absent: all.
+    #[serde(default)]
+    pub viewer_sees: Option<Span>,
 }
 
 /// Venues behind a wire.

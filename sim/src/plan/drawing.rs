@@ -1,8 +1,8 @@
 //! Draws plans: each part from a stream of its own, so that a change to one leaves the others as they are.
 
 use super::{
-    ChaosPlan, Client, Fault, FaultKind, GatewayPlan, NetworkPlan, Plan, RelayPlan, Rest, VenueAccount,
-    VenuePlan, mishaps,
+    ChaosPlan, Client, Fault, FaultKind, GatewayPlan, NetworkPlan, PAPER, Plan, RelayPlan, Rest,
+    VenueAccount, VenuePlan, mishaps,
     workload::{look_first, spread, steps},
 };
 use crate::{
@@ -72,6 +72,7 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         hears_ticks,
         operator,
         viewer,
+        viewer_sees: scenario.topology.viewer_sees.map(|count| sees(count, &venues, &mut stream("rights"))),
         guests,
         faults: {
             let mut faults = faults(scenario, venues.len(), duration_ms, &mut stream("faults"));
@@ -86,6 +87,18 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         },
         venues,
     }
+}
+
+/// Some of the accounts, at least one of them.
+fn sees(count: Span, venues: &[VenuePlan], draw: &mut Draw) -> Vec<String> {
+    let links = venues.iter().flat_map(|venue| &venue.accounts).map(|account| account.id.clone());
+    let mut accounts: Vec<String> = std::iter::once(PAPER.to_owned()).chain(links).collect();
+    let count = usize::try_from(count.draw(draw).max(1)).unwrap_or(usize::MAX);
+    while accounts.len() > count {
+        let last = accounts.len() as u64 - 1;
+        accounts.remove(draw.within(0..=last) as usize);
+    }
+    accounts
 }
 
 fn gateway(topology: &Topology, knobs: &mut Draw) -> GatewayPlan {
