@@ -286,7 +286,7 @@ mod tests {
             &text(&|v| v["plan"]["gateway"]["symbols"] = serde_json::json!(["X"])),
             "`plan.gateway.symbols`",
         );
-        check(&text(&|v| v["plan"]["venues"] = serde_json::json!([])), "there is no `link-1`");
+        check(&text(&|v| v["plan"]["venues"] = serde_json::json!([])), "there is no `link-");
         let commission = |v: &mut Value| v["plan"]["gateway"]["commission_per_lot"] = "much".into();
         check(&text(&commission), "`plan.gateway`: ");
         let twice = |v: &mut Value| v["plan"]["venues"][0]["accounts"][0]["id"] = "paper-1".into();

@@ -6,7 +6,10 @@ use crate::{
     plan::PAPER,
 };
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// Checks every session and every answer.
 pub fn check(history: &History, log: &Log<'_>) -> Vec<Violation> {
@@ -98,15 +101,14 @@ fn account_of<'a>(name: &str, payload: &'a Value) -> Option<&'a str> {
 }
 
 /// What is told of an event: of a stop of everything, what became of the accounts that one may see.
-fn as_shown(logged: &LogEvent<'_>, sees: Option<&BTreeSet<String>>) -> Value {
+fn as_shown<'a>(logged: &LogEvent<'a>, sees: Option<&BTreeSet<String>>) -> Cow<'a, Value> {
+    let of_all = logged.name == "event.emergency_stop" && logged.payload["scope"] == "global";
+    let Some(sees) = sees.filter(|_| of_all) else { return Cow::Borrowed(logged.payload) };
     let mut payload = logged.payload.clone();
-    let of_all = logged.name == "event.emergency_stop" && payload["scope"] == "global";
-    let outcomes = payload.get_mut("outcomes").and_then(Value::as_array_mut);
-    if let (Some(sees), Some(outcomes)) = (sees.filter(|_| of_all), outcomes) {
-        outcomes
-            .retain(|outcome| outcome["accountId"].as_str().is_some_and(|account| sees.contains(account)));
+    if let Some(outcomes) = payload.get_mut("outcomes").and_then(Value::as_array_mut) {
+        outcomes.retain(|outcome| outcome["accountId"].as_str().is_some_and(|account| sees.contains(account)));
     }
-    payload
+    Cow::Owned(payload)
 }
 
 fn told_as_logged(
@@ -123,7 +125,7 @@ fn told_as_logged(
         let message = format!("event {number} was told, and concerns an account that it may not see");
         findings.add("GW04", told.seq, message);
     }
-    if logged.name != told.name || as_shown(&logged, sees) != told.payload {
+    if logged.name != told.name || *as_shown(&logged, sees) != told.payload {
         let message = format!("event {number} was told as {} {}", told.name, told.payload);
         findings.add("GW02", told.seq, message);
     }
