@@ -4,6 +4,7 @@
 use crate::trace::{Kind, Node, Record, Trace};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
+use std::collections::BTreeSet;
 
 /// Everything that happened in one world.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +88,8 @@ pub struct Commit {
 #[derive(Debug, Clone, Default)]
 pub struct ClientHistory {
     pub name: &'static str,
+    /// The accounts that its token reaches; `None`: all.
+    pub sees: Option<BTreeSet<String>>,
     pub sessions: Vec<Session>,
     pub requests: Vec<Request>,
 }

@@ -2,7 +2,7 @@
 //! out; these marks say that there was something to judge.
 
 use crate::{
-    history::{History, MachineHistory, Step},
+    history::{ClientHistory, History, MachineHistory, Step},
     plan::Plan,
 };
 use serde_json::Value;
@@ -19,6 +19,12 @@ const FILLED_AWAY: &str = "fill_while_away_booked";
 const CROSSED: &str = "fill_after_cancel";
 /// A client was told `TIMEOUT` of an order that was executed all the same.
 const TIMED_OUT: &str = "timeout_was_executed";
+
+/// An event was not told to somebody who sees some of the accounts only, and a later one was: where a sequence that
+/// advances before filtering has a hole.
+const NOT_SHOWN: &str = "event_not_shown";
+/// A stop of everything was told to somebody who sees some of the accounts only.
+const STOP_IN_PART: &str = "stop_shown_in_part";
 
 /// The incidents of a world, once for each time.
 pub fn marks(plan: &Plan, history: &History) -> Vec<&'static str> {
@@ -64,6 +70,20 @@ pub fn marks(plan: &Plan, history: &History) -> Vec<&'static str> {
                 marks.extend(filled_away(venue, &names.login, account));
             }
         }
+    }
+    marks.extend(history.clients.iter().filter(|client| client.sees.is_some()).flat_map(filtered));
+    marks
+}
+
+/// What was kept from a client that sees some of the accounts only.
+fn filtered(client: &ClientHistory) -> Vec<&'static str> {
+    let mut marks = Vec::new();
+    for session in &client.sessions {
+        let numbers = session.told.iter().filter_map(|told| told.cursor.as_ref()).map(|cursor| cursor.offset);
+        let numbers: Vec<u64> = numbers.collect();
+        marks.extend(numbers.windows(2).filter(|pair| pair[0] + 1 < pair[1]).map(|_| NOT_SHOWN));
+        let stops = session.told.iter().filter(|told| told.name == "event.emergency_stop");
+        marks.extend(stops.filter(|told| told.payload["scope"] == "global").map(|_| STOP_IN_PART));
     }
     marks
 }

@@ -33,6 +33,7 @@ mod oracle;
 mod panics;
 mod probe;
 mod process;
+mod rest;
 mod runtime;
 mod timer;
 mod trace;

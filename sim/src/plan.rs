@@ -24,6 +24,9 @@ pub struct Plan {
     pub start: String,
     /// Workload and faults last so long; then everything heals.
     pub duration_ms: u64,
+    /// When nobody works; no other time of the plan counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Rest>,
     pub gateway: GatewayPlan,
     /// Venues behind a wire, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,10 +45,23 @@ pub struct Plan {
     pub hears_ticks: bool,
     pub operator: Vec<Step>,
     pub viewer: Vec<Step>,
+    /// The accounts that the viewer's token reaches; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub viewer_sees: Option<Vec<String>>,
     /// Clients beyond these two.
     #[serde(default, skip_serializing_if = "Guests::is_empty")]
     pub guests: Guests,
     pub faults: Vec<Fault>,
+}
+
+/// A time in which all clients are away, such as a weekend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rest {
+    pub at_ms: u64,
+    pub for_ms: u64,
+    /// Whether the machines have no power meanwhile.
+    pub machines_off: bool,
 }
 
 /// How the gateway is set up.

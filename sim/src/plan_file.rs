@@ -18,6 +18,8 @@ use std::{
 pub const VERSION: u64 = 1;
 /// A world lasts at most so long before it heals, in simulated milliseconds.
 const DURATION_MS_MAX: u64 = 3_600_000;
+/// And rests at most so long in the midst of it: four days.
+const REST_MS_MAX: u64 = 4 * 24 * 3_600_000;
 const VENUES_MAX: usize = 3;
 /// Of times, millionths and thousandths in faults.
 const NUMBER_MAX: u64 = 1_000_000;
@@ -157,6 +159,9 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
     if plan.duration_ms > DURATION_MS_MAX {
         return wrong("plan.duration_ms", format!("at most {DURATION_MS_MAX}"));
     }
+    if plan.rest.is_some_and(|rest| rest.at_ms > DURATION_MS_MAX || rest.for_ms > REST_MS_MAX) {
+        return wrong("plan.rest", format!("after at most {DURATION_MS_MAX}, for at most {REST_MS_MAX}"));
+    }
     let known = built_in();
     let symbols = &plan.gateway.symbols;
     if symbols.is_empty() || !symbols.iter().all(|s| known.iter().any(|i| i.symbol.as_str() == s)) {
@@ -171,6 +176,9 @@ fn check(plan: &Plan) -> Result<(), (String, String)> {
     spans("plan", &serde_json::to_value(plan).expect("a plan is data"))?;
     process::check(plan)?;
     let accounts = plan.accounts();
+    if let Some(account) = plan.viewer_sees.iter().flatten().find(|account| !accounts.contains(account)) {
+        return wrong("plan.viewer_sees", format!("there is no `{account}`"));
+    }
     let none = Vec::new();
     let second = plan.guests.second_operator.as_ref().map_or(&none, |second| &second.steps);
     for (steps, field) in [
@@ -278,7 +286,7 @@ mod tests {
             &text(&|v| v["plan"]["gateway"]["symbols"] = serde_json::json!(["X"])),
             "`plan.gateway.symbols`",
         );
-        check(&text(&|v| v["plan"]["venues"] = serde_json::json!([])), "there is no `link-1`");
+        check(&text(&|v| v["plan"]["venues"] = serde_json::json!([])), "there is no `link-");
         let commission = |v: &mut Value| v["plan"]["gateway"]["commission_per_lot"] = "much".into();
         check(&text(&commission), "`plan.gateway`: ");
         let twice = |v: &mut Value| v["plan"]["venues"][0]["accounts"][0]["id"] = "paper-1".into();

@@ -14,6 +14,7 @@ use crate::{
     world::address,
 };
 use lockstep::{
+    domain::id::AccountId,
     gateway::Shutdown,
     node::{
         config::FileConfig,
@@ -49,7 +50,7 @@ pub const VENUE_PORT: u16 = 18_790;
 /// What runs.
 #[derive(Debug, Clone)]
 pub enum Program {
-    Gateway { plan: GatewayPlan, links: Vec<Link>, holders: Vec<Holder> },
+    Gateway { plan: GatewayPlan, links: Vec<Link>, holders: Vec<Holder>, viewer_sees: Option<Vec<String>> },
     Venue { plan: VenuePlan, commission_per_lot: String },
 }
 
@@ -132,7 +133,7 @@ impl Process {
     /// gateway.
     pub fn issue_link_token(&self) -> String {
         let files = Arc::new(self.setup.disk.mount());
-        issue(self.runtime("tokens"), files.clone(), Role::Operator, LINK_TOKEN)
+        issue(self.runtime("tokens"), files.clone(), (Role::Operator, Accounts::All), LINK_TOKEN)
             .expect("an empty disk has room");
         let token = files.read(LINK_TOKEN).ok().flatten().expect("it was written");
         String::from_utf8(token).expect("tokens are plain text")
@@ -186,10 +187,11 @@ impl Process {
             }
         }));
         let served = match &self.setup.program {
-            Program::Gateway { plan, links, holders } => {
+            Program::Gateway { plan, links, holders, .. } => {
                 let viewer = Holder { name: "viewer", role: Role::Viewer, file: VIEWER_TOKEN };
                 for Holder { role, file, .. } in std::iter::once(&viewer).chain(holders) {
-                    issue(rt.clone(), mount.clone(), *role, file).map_err(|error| error.to_string())?;
+                    issue(rt.clone(), mount.clone(), (*role, self.accounts_of(file)), file)
+                        .map_err(|error| error.to_string())?;
                 }
                 serve(rt, services, self.gateway_options(plan, links), ready, asked).await
             }
@@ -274,12 +276,24 @@ impl Process {
     pub async fn renew(&self, holder: Holder) {
         for _ in 0..READY_LOOKS {
             let tokens = self.lock().tokens.clone();
-            if let Some(token) = tokens.and_then(|t| t.issue(holder.role, [].into(), Accounts::All).ok())
+            if let Some(token) =
+                tokens.and_then(|t| t.issue(holder.role, [].into(), self.accounts_of(holder.file)).ok())
                 && self.setup.disk.mount().write_private(holder.file, token.as_bytes()).is_ok()
             {
                 return self.tell_token(holder);
             }
             sleep(READY_PAUSE).await;
+        }
+    }
+
+    /// The accounts that a token reaches.
+    fn accounts_of(&self, file: &str) -> Accounts {
+        match &self.setup.program {
+            Program::Gateway { viewer_sees: Some(accounts), .. } if file == VIEWER_TOKEN => {
+                let id = |name: &String| AccountId::new(name).expect("plans are checked");
+                Accounts::Only(accounts.iter().map(id).collect())
+            }
+            _ => Accounts::All,
         }
     }
 
@@ -332,10 +346,15 @@ impl Process {
 }
 
 /// Leaves a token in a file, as an operator would with `lockstep token new`, unless it is there.
-fn issue(rt: Rt, files: Arc<dyn Files>, role: Role, file: &'static str) -> Result<(), TokenError> {
+fn issue(
+    rt: Rt,
+    files: Arc<dyn Files>,
+    (role, accounts): (Role, Accounts),
+    file: &'static str,
+) -> Result<(), TokenError> {
     let missing = matches!(files.read(file), Ok(None));
     if missing {
-        let token = TokenStore::open(rt, files.clone())?.issue(role, [].into(), Accounts::All)?;
+        let token = TokenStore::open(rt, files.clone())?.issue(role, [].into(), accounts)?;
         files.write_private(file, token.as_bytes()).map_err(|source| TokenError::Io { file, source })?;
     }
     Ok(())

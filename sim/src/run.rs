@@ -9,6 +9,7 @@ use crate::{
     panics::{self, Panics},
     plan::Plan,
     probe::{Counts, Coverage},
+    rest,
     runtime::Clock,
     trace::{Kind, Node, Trace, Tracer},
     world::World,
@@ -116,6 +117,7 @@ struct Remains {
 
 fn run_here(plan: &Plan) -> Report {
     panics::enter_world();
+    let plan = &rest::with_rest(plan);
     let mut runtime = Runtime::with_seed_and_config(plan.schedule_seed, madsim::Config::default());
     runtime.set_time_limit(Duration::from_millis(plan.duration_ms) + TIME_LIMIT);
     let remains = Arc::new(Mutex::new(Remains::default()));
@@ -191,6 +193,9 @@ fn judge(plan: &Plan, mut trace: Trace, history: &History, ending: Ending) -> Re
         None if !notes.is_empty() => Outcome::Panic,
         None => Outcome::Ok,
     };
+    // nothing is simulated while all rest
+    let rested = Duration::from_millis(plan.rest.map_or(0, |rest| rest.for_ms));
+    let simulated = simulated.saturating_sub(rested);
     Report { outcome, trace, violations, notes, counts, simulated }
 }
 
@@ -225,8 +230,12 @@ async fn live(
 
 /// Faults, healing, a last look, a drain. Says what was not reached.
 async fn script(plan: &Plan, world: Arc<World>, clock: Clock) -> Option<String> {
-    let faults = madsim::task::spawn(fault::carry_out(world.clone(), plan.faults.clone(), clock));
+    let faults = madsim::task::spawn(fault::carry_out(world.clone(), plan.faults.clone(), clock.clone()));
+    let rests = plan.rest.map(|rest| madsim::task::spawn(rest::carry_out(world.clone(), rest, clock)));
     sleep(Duration::from_millis(plan.duration_ms)).await;
+    if let Some(rests) = rests {
+        let _ = rests.await; // it has ended before
+    }
     let _ = faults.await; // it ends by itself
     world.calm();
     if !plan.venues.is_empty() || !plan.faults.is_empty() {

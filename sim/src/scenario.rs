@@ -24,6 +24,9 @@ pub struct Scenario {
     pub duration_s: u64,
     /// The time of day at which a world begins: one of these, RFC 3339.
     pub starts: Vec<String>,
+    /// Nobody works for a long time in the midst of it.
+    #[serde(default)]
+    pub rest: Option<RestMix>,
     pub topology: Topology,
     pub operator: Workload,
     pub viewer: Workload,
@@ -35,6 +38,18 @@ pub struct Scenario {
     /// Marks that a sweep must reach at least once.
     #[serde(default)]
     pub expect: Vec<String>,
+}
+
+/// All clients are away and, in many worlds, all machines off, such as over a weekend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestMix {
+    /// Simulated seconds after the beginning.
+    pub after_s: u64,
+    /// How many more seconds it lasts; `duration_s` does not count them.
+    pub for_s: u64,
+    /// How far prices are elsewhere afterwards, in thousandths, up or down.
+    pub gap_permille: Span,
 }
 
 /// What the gateway serves, and where.
@@ -66,6 +81,9 @@ pub struct Topology {
     /// Venues behind a wire, besides the paper account.
     #[serde(default)]
     pub venues: Option<Venues>,
+    /// How many accounts the viewer's token reaches; absent: all.
+    #[serde(default)]
+    pub viewer_sees: Option<Span>,
 }
 
 /// Venues behind a wire.

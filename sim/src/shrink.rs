@@ -163,7 +163,7 @@ impl Search<'_> {
         }
     }
 
-    /// Leaves out whole kinds of what streams and relay do.
+    /// Leaves out whole kinds of what streams and relay do, the rest, and that somebody sees less.
     fn drop_kinds(&mut self) {
         let mut at = 0;
         while at < kinds(&self.best).len() {
@@ -288,6 +288,12 @@ fn schedules(plan: &Plan) -> Vec<Plan> {
 /// What the streams and the relay do, each as a way to leave it out.
 fn kinds(plan: &Plan) -> Vec<fn(&mut Plan)> {
     let mut found: Vec<fn(&mut Plan)> = Vec::new();
+    if plan.rest.is_some() {
+        found.push(|p| p.rest = None);
+    }
+    if plan.viewer_sees.is_some() {
+        found.push(|p| p.viewer_sees = None);
+    }
     if let Some(ChaosPlan { split, coalesce, stall, half_close, reset }) = &plan.chaos {
         let mut add = |there: bool, drop: fn(&mut Plan)| found.extend(there.then_some(drop));
         add(split.is_some(), |p| p.chaos.iter_mut().for_each(|c| c.split = None));

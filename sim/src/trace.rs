@@ -13,6 +13,9 @@ use std::{
 /// The hash is kept after each so many records, so that two traces can be compared by halving.
 const CHECKPOINT_INTERVAL: usize = 1_000;
 
+/// Room for the bodies of most worlds, so that they are not moved while they grow.
+const USUAL_BYTES: usize = 2 << 20;
+
 /// Where something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -134,7 +137,8 @@ pub struct Tracer {
 impl Tracer {
     /// An empty trace under the world's clock.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, trace: Arc::default() }
+        let trace = Trace { bodies: String::with_capacity(USUAL_BYTES), ..Trace::default() };
+        Self { clock, trace: Arc::new(Mutex::new(trace)) }
     }
 
     /// Adds a record, stamped now; its place in the trace.

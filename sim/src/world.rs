@@ -12,7 +12,7 @@ use crate::{
     market::Market,
     network::{Chaos, Relay, Windows},
     panics::Panics,
-    plan::{self, FaultKind, Plan, VenuePlan},
+    plan::{self, FaultKind, Plan, Rest, VenuePlan},
     probe::Coverage,
     process::{self, Holder, Link, Process, Program},
     runtime::Clock,
@@ -158,6 +158,7 @@ impl World {
                 Node::SlowReader => &["*"],
                 _ => &[],
             };
+            let sees = plan.viewer_sees.clone().filter(|_| node == Node::Viewer);
             let setup = Setup {
                 node,
                 address: gateway.process.address(),
@@ -167,8 +168,10 @@ impl World {
                 knows_others: second.is_some() && matches!(node, Node::Operator | Node::SecondOperator),
                 windows: windows.clone(),
                 gateway_disk: gateway.disk.clone(),
-                accounts: plan.accounts(),
+                accounts: sees.clone().unwrap_or_else(|| plan.accounts()),
+                sees,
                 steps: steps.to_vec(),
+                rest_ns: plan.rest.map(Rest::window_ns),
                 tracer: tracer.clone(),
                 coverage: coverage.clone(),
                 clock: Clock::new(start, 0),
@@ -387,7 +390,7 @@ impl World {
     /// What each client still waits for, in words.
     pub fn open_requests(&self) -> Vec<String> {
         let open = |actor: &Actor| {
-            let ClientHistory { name, sessions, requests } = &*actor.journal();
+            let ClientHistory { name, sessions, requests, .. } = &*actor.journal();
             let open = requests.iter().filter(|r| !r.done).count();
             format!("{name}: {open} requests open, {} connections", sessions.len())
         };
@@ -407,7 +410,7 @@ impl World {
         sleep(DYING).await;
     }
 
-    fn machines(&self) -> impl Iterator<Item = &Machine> {
+    pub fn machines(&self) -> impl Iterator<Item = &Machine> {
         std::iter::once(&self.gateway).chain(&self.venues)
     }
 
@@ -458,7 +461,8 @@ impl Foundry<'_> {
         });
         let plan = &self.plan.gateway;
         let holders = holders(self.plan);
-        let program = Program::Gateway { plan: plan.clone(), links: links.collect(), holders };
+        let viewer_sees = self.plan.viewer_sees.clone();
+        let program = Program::Gateway { plan: plan.clone(), links: links.collect(), holders, viewer_sees };
         self.machine(Node::Gateway, program, plan.sync_ms, plan.clock_skew_ms)
     }
 

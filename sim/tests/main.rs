@@ -215,7 +215,7 @@ fn the_parts_of_a_sweep_are_the_whole() {
     let lines = |shard: &[&str]| {
         let path = folder.path().join("lines.jsonl");
         let path = path.to_str().expect("plain text");
-        let sweep = ["sweep", "--scenario", "quiet_day", "--seeds", "0..5", "--json", path];
+        let sweep = ["sweep", "--scenario", "client_disconnect", "--seeds", "0..5", "--json", path];
         let (code, text) = simulator(&[&sweep, shard].concat());
         assert_eq!(code, 0, "{text}");
         assert!(text.contains("fault met orders that were"), "{text}");

@@ -39,8 +39,8 @@ const READ_BYTES: usize = 8 << 10;
 /// The gateway promises an answer within 5 s.
 const ANSWER_LIMIT_NS: u64 = 6_500 * MILLI_NS;
 /// After so many answers that leave it open, whoever asks waits ever longer; it doubles so often at most.
-const PATIENCE: usize = 3;
-const PAUSE_DOUBLES: usize = 4;
+const PATIENCE: usize = 1;
+const PAUSE_DOUBLES: usize = 5;
 /// Between looks at accounts that are not at rest.
 const LOOK_INTERVAL_NS: u64 = 500 * MILLI_NS;
 /// Acknowledged requests that are repeated at the end.
@@ -66,9 +66,13 @@ pub struct Setup {
     /// The file on the gateway's disk that holds its token.
     pub token_file: &'static str,
     pub gateway_disk: Disk,
-    /// All accounts of the gateway.
+    /// The accounts of the gateway that it may see.
     pub accounts: Vec<String>,
+    /// Those that its token reaches, if it does not reach all.
+    pub sees: Option<Vec<String>>,
     pub steps: Vec<Step>,
+    /// From when to when it is away.
+    pub rest_ns: Option<(u64, u64)>,
     /// What it subscribes to.
     pub topics: &'static [&'static str],
     /// Whose idempotency keys it uses.
@@ -100,6 +104,8 @@ pub struct Client {
     limited_ns: Option<u64>,
     /// By rate, when the last of those has its turn that it refused.
     turns: BTreeMap<String, u64>,
+    /// When it connected last.
+    connected_ns: u64,
     /// What it has applied of the log.
     cursor: Option<Cursor>,
     phase: Phase,
@@ -151,7 +157,8 @@ enum End {
 impl Client {
     /// A client, and its journal.
     pub fn new(setup: Setup) -> (Self, Arc<Mutex<ClientHistory>>) {
-        let journal = ClientHistory { name: setup.node.name(), ..ClientHistory::default() };
+        let sees = setup.sees.clone().map(|accounts| accounts.into_iter().collect());
+        let journal = ClientHistory { name: setup.node.name(), sees, ..ClientHistory::default() };
         let journal = Arc::new(Mutex::new(journal));
         let client = Self {
             journal: journal.clone(),
@@ -164,6 +171,7 @@ impl Client {
             nap: None,
             limited_ns: None,
             turns: BTreeMap::new(),
+            connected_ns: 0,
             cursor: None,
             phase: Phase::Working,
             looks: Vec::new(),
@@ -176,6 +184,7 @@ impl Client {
     /// Lives until it is done.
     pub async fn run(mut self, mut control: mpsc::UnboundedReceiver<Control>) {
         while self.phase != Phase::Done {
+            self.rest().await;
             match self.connect().await {
                 Err(why) => self.link(&format!(r#"{{"link":"refused","why":"{why}"}}"#)),
                 Ok(mut socket) => {
@@ -201,6 +210,17 @@ impl Client {
                 self.obey(order);
             }
         }
+    }
+
+    /// Is away while it is to rest. Keys are not kept for so long: what nobody answered before is not asked again.
+    async fn rest(&mut self) {
+        let Some((_, to_ns)) = self.setup.rest_ns.filter(|_| self.rests()) else { return };
+        self.give_up_open();
+        sleep(Duration::from_nanos(to_ns - self.now_ns())).await;
+    }
+
+    fn rests(&self) -> bool {
+        self.setup.rest_ns.is_some_and(|(from_ns, to_ns)| (from_ns..to_ns).contains(&self.now_ns()))
     }
 
     /// A connection on which `gateway.connect` succeeded, or why there is none.
@@ -249,6 +269,12 @@ impl Client {
         if before.is_empty() || before == self.token {
             return;
         }
+        self.give_up_open();
+        self.setup.coverage.mark("client_has_another_token");
+    }
+
+    /// Whatever was asked for under a key and was not answered is not asked for again.
+    fn give_up_open(&mut self) {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         self.own_since = journal.requests.len();
         self.open.retain(|open| {
@@ -257,8 +283,6 @@ impl Client {
             (request.abandoned, request.done) = (!stays, !stays);
             stays
         });
-        drop(journal);
-        self.setup.coverage.mark("client_has_another_token");
     }
 
     fn connected(&mut self, seq: usize, resumed_from: Option<Cursor>, body: &Value) {
@@ -279,6 +303,7 @@ impl Client {
         let token = self.token.clone();
         let session = Session { seq, resumed_from, recovered, head, token, ..Session::default() };
         self.journal().sessions.push(session);
+        self.connected_ns = self.now_ns();
         self.link(r#"{"link":"connected"}"#);
         if !self.setup.topics.is_empty() {
             let params = json!({ "topics": self.setup.topics });
@@ -302,8 +327,13 @@ impl Client {
             if self.advance() {
                 return End::Done;
             }
+            if self.rests() {
+                return End::Lost;
+            }
             let now = self.now_ns();
-            let wait = Duration::from_nanos(self.next_due_ns().saturating_sub(now));
+            let rest_ns = self.setup.rest_ns.map(|(from_ns, _)| from_ns).filter(|from_ns| *from_ns > now);
+            let due_ns = self.next_due_ns().min(rest_ns.unwrap_or(u64::MAX));
+            let wait = Duration::from_nanos(due_ns.saturating_sub(now));
             tokio::select! {
                 biased;
                 order = control.recv() => match order {
@@ -586,6 +616,11 @@ impl Client {
     }
 
     fn has_read_all(&self) -> bool {
+        // whoever sees some accounts only is not told where the log of those ends
+        const LISTENS_NS: u64 = 3_000 * MILLI_NS;
+        if self.setup.sees.is_some() {
+            return self.now_ns() >= self.connected_ns + LISTENS_NS;
+        }
         let journal = self.journal();
         let Some(session) = journal.sessions.last() else { return false };
         let Some(head) = &session.head else { return true };

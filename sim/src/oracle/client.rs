@@ -1,12 +1,15 @@
 //! `client`: what each client was told, held against the log.
 
-use super::{Findings, Log, Severity, Violation, arithmetic::units, is_of_venue, token};
+use super::{Findings, Log, LogEvent, Severity, Violation, arithmetic::units, is_of_venue, token};
 use crate::{
     history::{Answer, ClientHistory, History, Request, Session, Step, Told},
     plan::PAPER,
 };
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// Checks every session and every answer.
 pub fn check(history: &History, log: &Log<'_>) -> Vec<Violation> {
@@ -15,8 +18,9 @@ pub fn check(history: &History, log: &Log<'_>) -> Vec<Violation> {
     for client in &history.clients {
         for session in &client.sessions {
             contiguous(session, &mut findings);
-            events(session, log, &mut findings);
+            events(session, client.sees.as_ref(), log, &mut findings);
         }
+        read_to_the_end(client, log, &mut findings);
         for request in &client.requests {
             answers(client, &principals, request, log, &mut findings);
         }
@@ -35,7 +39,7 @@ fn contiguous(session: &Session, findings: &mut Findings) {
 }
 
 /// GW02: resume and live together are the log, nothing missing, in order, durable before told.
-fn events(session: &Session, log: &Log<'_>, findings: &mut Findings) {
+fn events(session: &Session, sees: Option<&BTreeSet<String>>, log: &Log<'_>, findings: &mut Findings) {
     if session.recovered == Some(false) {
         findings.add("GW02", session.seq, "the gateway could not resume from a cursor that it gave itself");
     }
@@ -49,20 +53,79 @@ fn events(session: &Session, log: &Log<'_>, findings: &mut Findings) {
         if cursor.epoch != start.epoch {
             findings.add("GW02", told.seq, "the epoch changed, though nothing was restored");
         }
-        if cursor.offset > expected {
-            let message = format!("event {} was told where {expected} is due", cursor.offset);
+        let missed =
+            (expected..cursor.offset).find(|number| log.event(*number).is_none_or(|e| shown(&e, sees)));
+        if let Some(missed) = missed {
+            let message = format!("event {} was told where {missed} is due", cursor.offset);
             findings.add("GW02", told.seq, message);
         }
         expected = expected.max(cursor.offset + 1);
-        told_as_logged(told, cursor.offset, log, findings);
+        told_as_logged(told, cursor.offset, sees, log, findings);
     }
 }
 
-fn told_as_logged(told: &Told, number: u64, log: &Log<'_>, findings: &mut Findings) {
+/// GW02: whoever sees some accounts only has been told all of them, too.
+fn read_to_the_end(client: &ClientHistory, log: &Log<'_>, findings: &mut Findings) {
+    let reading = client
+        .sessions
+        .last()
+        .filter(|session| session.resumed_from.as_ref().is_some_and(|from| from.offset == 0));
+    let (Some(sees), Some(session)) = (&client.sees, reading) else { return };
+    let Some(head) = &session.head else { return };
+    let told = session.told.iter().rev().find_map(|told| told.cursor.as_ref()).map_or(0, |last| last.offset);
+    let mut missed = (told + 1..=head.offset).filter_map(|number| log.event(number));
+    if let Some(missed) = missed.find(|event| shown(event, Some(sees))) {
+        findings.add(
+            "GW02",
+            session.seq,
+            format!("event {} was not told when it read the log", missed.number),
+        );
+    }
+}
+
+/// Whether an event concerns everybody, or an account that is among those.
+fn shown(event: &LogEvent<'_>, sees: Option<&BTreeSet<String>>) -> bool {
+    let account = account_of(event.name, event.payload);
+    sees.is_none_or(|sees| account.is_none_or(|account| sees.contains(account)))
+}
+
+/// The account that an event concerns, if one alone.
+fn account_of<'a>(name: &str, payload: &'a Value) -> Option<&'a str> {
+    let of = match name {
+        "event.order.updated" => &payload["order"]["accountId"],
+        "event.position.updated" => &payload["position"]["accountId"],
+        "event.emergency_stop" if payload["scope"] == "account" => &payload["id"],
+        _ => &payload["accountId"],
+    };
+    of.as_str()
+}
+
+/// What is told of an event: of a stop of everything, what became of the accounts that one may see.
+fn as_shown<'a>(logged: &LogEvent<'a>, sees: Option<&BTreeSet<String>>) -> Cow<'a, Value> {
+    let of_all = logged.name == "event.emergency_stop" && logged.payload["scope"] == "global";
+    let Some(sees) = sees.filter(|_| of_all) else { return Cow::Borrowed(logged.payload) };
+    let mut payload = logged.payload.clone();
+    if let Some(outcomes) = payload.get_mut("outcomes").and_then(Value::as_array_mut) {
+        outcomes.retain(|outcome| outcome["accountId"].as_str().is_some_and(|account| sees.contains(account)));
+    }
+    Cow::Owned(payload)
+}
+
+fn told_as_logged(
+    told: &Told,
+    number: u64,
+    sees: Option<&BTreeSet<String>>,
+    log: &Log<'_>,
+    findings: &mut Findings,
+) {
     let Some(logged) = log.event(number) else {
         return findings.add("GW02", told.seq, format!("event {number} was told, but is not in the log"));
     };
-    if logged.name != told.name || *logged.payload != told.payload {
+    if !shown(&logged, sees) {
+        let message = format!("event {number} was told, and concerns an account that it may not see");
+        findings.add("GW04", told.seq, message);
+    }
+    if logged.name != told.name || *as_shown(&logged, sees) != told.payload {
         let message = format!("event {number} was told as {} {}", told.name, told.payload);
         findings.add("GW02", told.seq, message);
     }
@@ -83,6 +146,11 @@ fn answers(
     for answer in request.successes() {
         if request.key.is_some() && matches!(client.name, "viewer" | "slow-reader") {
             findings.add("GW04", answer.seq, format!("a viewer was allowed {}", request.method));
+        }
+        let account = request.params["accountId"].as_str();
+        if client.sees.as_ref().zip(account).is_some_and(|(sees, account)| !sees.contains(account)) {
+            let message = format!("{} was answered of an account that it may not see", request.method);
+            findings.add("GW04", answer.seq, message);
         }
         if let Some(first) = first
             && request.key.is_some()

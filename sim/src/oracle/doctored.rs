@@ -109,7 +109,8 @@ fn good() -> History {
         request("gateway.ping", None, vec![answer(64, json!({}))]),
     ];
     let session = Session { seq: 1, head, told, ..Session::default() };
-    let client = ClientHistory { name: "operator", sessions: vec![session], requests };
+    let client =
+        ClientHistory { name: "operator", sessions: vec![session], requests, ..ClientHistory::default() };
     let gateway =
         MachineHistory { name: "gateway", steps, commits: commits.to_vec(), ..MachineHistory::default() };
     History { gateway, clients: vec![client], ..History::default() }

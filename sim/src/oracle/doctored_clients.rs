@@ -172,7 +172,7 @@ fn asked(method: &str, answers: Vec<Answer>) -> Request {
 fn client(name: &'static str, requests: Vec<Request>) -> ClientHistory {
     let head = Some(Cursor { epoch: "e".into(), offset: 0 });
     let session = Session { seq: 1, head, token: "print".into(), ..Session::default() };
-    ClientHistory { name, sessions: vec![session], requests }
+    ClientHistory { name, sessions: vec![session], requests, ..ClientHistory::default() }
 }
 
 #[test]

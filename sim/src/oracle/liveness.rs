@@ -20,7 +20,9 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
             let message = format!("{} of the {} has no final answer", request.method, client.name);
             findings.add("LV04", seq, message);
         }
-        last_looks(client, &plan.accounts(), end, &mut findings);
+        let mut accounts = plan.accounts();
+        accounts.retain(|account| client.sees.as_ref().is_none_or(|sees| sees.contains(account)));
+        last_looks(client, &accounts, end, &mut findings);
     }
     open_orders(history, &plan.accounts(), &mut findings);
     findings.found

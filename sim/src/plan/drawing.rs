@@ -1,8 +1,8 @@
 //! Draws plans: each part from a stream of its own, so that a change to one leaves the others as they are.
 
 use super::{
-    ChaosPlan, Client, Fault, FaultKind, GatewayPlan, NetworkPlan, Plan, RelayPlan, VenueAccount, VenuePlan,
-    mishaps,
+    ChaosPlan, Client, Fault, FaultKind, GatewayPlan, NetworkPlan, PAPER, Plan, RelayPlan, Rest,
+    VenueAccount, VenuePlan, mishaps,
     workload::{look_first, spread, steps},
 };
 use crate::{
@@ -56,27 +56,49 @@ pub fn plan(seed: u64, scenario: &Scenario) -> Plan {
         schedule_seed: stream("schedule").number(),
         start,
         duration_ms,
+        rest: scenario.rest.map(|rest| Rest {
+            at_ms: rest.after_s * 1_000,
+            for_ms: rest.for_s * 1_000,
+            // a link says every few seconds that it lives: two days of that are long
+            machines_off: !venues.is_empty() || stream("rest power").chance(500),
+        }),
         gateway,
         chaos: chaos(scenario, &mut stream("chaos")),
         relay: relay(scenario, &mut stream("relay")),
         network: NetworkPlan {
             latency_ms: [Span(1, 2), Span(1, 10), Span(5, 60)][knobs.within(0..=2) as usize],
         },
-        quotes_every_ms: *stream("quotes").pick(&[0, 1_000, 2_000, 4_000]).expect("not empty"),
+        quotes_every_ms: *stream("quotes").pick(&[1_000, 2_000, 4_000]).expect("not empty"),
         hears_ticks,
         operator,
         viewer,
+        viewer_sees: scenario.topology.viewer_sees.map(|count| sees(count, &venues, &mut stream("rights"))),
         guests,
         faults: {
             let mut faults = faults(scenario, venues.len(), duration_ms, &mut stream("faults"));
             let mishaps = mishaps::draw(&scenario.faults, venues.len(), &mut stream("mishaps"));
             let mut at = stream("mishap times");
             faults.extend(mishaps.into_iter().map(|kind| Fault { at_ms: at.within(1..=duration_ms), kind }));
+            if let Some(rest) = &scenario.rest {
+                faults.extend(mishaps::after_rest(rest, venues.len(), &mut stream("rest")));
+            }
             faults.sort_by_key(|fault| fault.at_ms);
             faults
         },
         venues,
     }
+}
+
+/// Some of the accounts, at least one of them.
+fn sees(count: Span, venues: &[VenuePlan], draw: &mut Draw) -> Vec<String> {
+    let links = venues.iter().flat_map(|venue| &venue.accounts).map(|account| account.id.clone());
+    let mut accounts: Vec<String> = std::iter::once(PAPER.to_owned()).chain(links).collect();
+    let count = usize::try_from(count.draw(draw).max(1)).unwrap_or(usize::MAX);
+    while accounts.len() > count {
+        let last = accounts.len() as u64 - 1;
+        accounts.remove(draw.within(0..=last) as usize);
+    }
+    accounts
 }
 
 fn gateway(topology: &Topology, knobs: &mut Draw) -> GatewayPlan {

@@ -1,9 +1,9 @@
 //! Which mishaps of processes, networks, clocks, disks and markets a world has.
 
-use super::{FaultKind, Machine, MarketEvent};
+use super::{Fault, FaultKind, Machine, MarketEvent};
 use crate::{
     draw::Draw,
-    scenario::{ClockMishap, Faults, Lasting, MarketMishap, Span},
+    scenario::{ClockMishap, Faults, Lasting, MarketMishap, RestMix, Span},
 };
 
 /// Each kind is off in some seeds, so that one mishap cannot always mask another.
@@ -67,6 +67,20 @@ pub(super) fn draw(kinds: &Faults, venues: usize, draw: &mut Draw) -> Vec<FaultK
         found.extend(market(mishap, venues, draw));
     }
     found
+}
+
+/// Where each machine's prices are when it comes back from a rest: elsewhere for good.
+pub(super) fn after_rest(rest: &RestMix, venues: usize, draw: &mut Draw) -> Vec<Fault> {
+    const FOR_MS: u64 = 3_600_000;
+    let permille = either_way(rest.gap_permille.draw(draw), draw);
+    let event = MarketEvent::Jump { permille };
+    let machines = std::iter::once(Machine::Gateway).chain((0..venues).map(Machine::Venue));
+    machines
+        .map(|machine| Fault {
+            at_ms: rest.after_s * 1_000,
+            kind: FaultKind::Market { machine, event, for_ms: FOR_MS },
+        })
+        .collect()
 }
 
 fn how_many(count: Span, draw: &mut Draw) -> u64 {

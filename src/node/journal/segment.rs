@@ -174,22 +174,13 @@ impl Segment {
         &self.name
     }
 
-    /// Stores the rows of one commit, durably.
+    /// Stores the rows of one commit, durably. A table without new rows is not opened: it would be written anew
+    /// all the same.
     pub fn append(&self, rows: &Rows) -> Result<(), JournalError> {
         self.write(|tx| {
-            let mut records = tx.open_table(RECORDS)?;
-            for (offset, bytes) in &rows.records {
-                records.insert(offset, bytes.as_slice())?;
-            }
-            let mut events = tx.open_table(EVENTS)?;
-            for (number, bytes) in &rows.events {
-                events.insert(number, bytes.as_slice())?;
-            }
-            let mut candles = tx.open_table(CANDLES)?;
-            for (key, bytes) in &rows.candles {
-                candles.insert(key, bytes.as_slice())?;
-            }
-            Ok(())
+            insert(tx, RECORDS, &rows.records)?;
+            insert(tx, EVENTS, &rows.events)?;
+            insert(tx, CANDLES, &rows.candles)
         })
     }
 
@@ -347,6 +338,25 @@ impl Segment {
             other => self.failed(other),
         }
     }
+}
+
+/// Inserts rows into a table.
+fn insert<K: redb::Key + 'static>(
+    tx: &WriteTransaction,
+    table: TableDefinition<K, &'static [u8]>,
+    rows: &[(K, Vec<u8>)],
+) -> Result<(), redb::Error>
+where
+    for<'a> &'a K: std::borrow::Borrow<K::SelfType<'a>>,
+{
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut table = tx.open_table(table)?;
+    for (key, bytes) in rows {
+        table.insert(key, bytes.as_slice())?;
+    }
+    Ok(())
 }
 
 /// Opens a database; a damaged file is an error, also where redb panics over it.
