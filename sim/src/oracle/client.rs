@@ -106,7 +106,8 @@ fn as_shown<'a>(logged: &LogEvent<'a>, sees: Option<&BTreeSet<String>>) -> Cow<'
     let Some(sees) = sees.filter(|_| of_all) else { return Cow::Borrowed(logged.payload) };
     let mut payload = logged.payload.clone();
     if let Some(outcomes) = payload.get_mut("outcomes").and_then(Value::as_array_mut) {
-        outcomes.retain(|outcome| outcome["accountId"].as_str().is_some_and(|account| sees.contains(account)));
+        outcomes
+            .retain(|outcome| outcome["accountId"].as_str().is_some_and(|account| sees.contains(account)));
     }
     Cow::Owned(payload)
 }
