@@ -167,7 +167,7 @@ pub struct AbuseHistory {
 }
 
 /// A place in the log of critical events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Cursor {
     pub epoch: String,
     pub offset: u64,
@@ -188,7 +188,15 @@ pub struct Told {
     pub name: String,
     pub frame_seq: u64,
     pub cursor: Option<Cursor>,
-    pub payload: Value,
+    /// As it came: most are told to several, and never looked into twice.
+    pub payload: Box<RawValue>,
+}
+
+impl Told {
+    /// What the payload says.
+    pub fn read(&self) -> Value {
+        json(self.payload.get())
+    }
 }
 
 /// One thing that a client wanted, however often it had to say so.

@@ -83,7 +83,7 @@ fn filtered(client: &ClientHistory) -> Vec<&'static str> {
         let numbers: Vec<u64> = numbers.collect();
         marks.extend(numbers.windows(2).filter(|pair| pair[0] + 1 < pair[1]).map(|_| NOT_SHOWN));
         let stops = session.told.iter().filter(|told| told.name == "event.emergency_stop");
-        marks.extend(stops.filter(|told| told.payload["scope"] == "global").map(|_| STOP_IN_PART));
+        marks.extend(stops.filter(|told| told.read()["scope"] == "global").map(|_| STOP_IN_PART));
     }
     marks
 }

@@ -13,7 +13,7 @@ use std::{
 /// The hash is kept after each so many records, so that two traces can be compared by halving.
 const CHECKPOINT_INTERVAL: usize = 1_000;
 
-/// Room for the bodies of most worlds, so that they are not moved while they grow.
+/// Room for the records of most worlds, so that they are not moved while they grow.
 const USUAL_BYTES: usize = 2 << 20;
 
 /// Where something happened.
@@ -137,7 +137,7 @@ pub struct Tracer {
 impl Tracer {
     /// An empty trace under the world's clock.
     pub fn new(clock: Clock) -> Self {
-        let trace = Trace { bodies: String::with_capacity(USUAL_BYTES), ..Trace::default() };
+        let trace = Trace { bytes: Vec::with_capacity(USUAL_BYTES), ..Trace::default() };
         Self { clock, trace: Arc::new(Mutex::new(trace)) }
     }
 
@@ -168,9 +168,11 @@ pub const VERSION: u64 = 1;
 /// A whole trace.
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// The bodies, one after the other.
-    bodies: String,
+    /// The records as they are hashed, one after the other.
+    bytes: Vec<u8>,
     index: Vec<Entry>,
+    /// How many of the bytes `hasher` has seen.
+    hashed: usize,
     /// Has seen the records up to the last checkpoint: many at a time are hashed several times as fast.
     hasher: blake3::Hasher,
     checkpoints: Vec<blake3::Hash>,
@@ -181,6 +183,7 @@ struct Entry {
     at_ns: u64,
     node: Node,
     kind: Kind,
+    /// Where in the bytes it is.
     body: Range<usize>,
 }
 
@@ -188,12 +191,15 @@ impl Trace {
     /// Adds a record; its place in the trace.
     pub fn push(&mut self, at_ns: u64, node: Node, kind: Kind, body: &str) -> usize {
         let seq = self.index.len();
-        let start = self.bodies.len();
-        self.bodies.push_str(body);
-        self.index.push(Entry { at_ns, node, kind, body: start..self.bodies.len() });
+        self.bytes.extend_from_slice(&at_ns.to_le_bytes());
+        self.bytes.extend_from_slice(&[node as u8, kind as u8]);
+        self.bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(body.as_bytes());
+        self.index.push(Entry { at_ns, node, kind, body: start..self.bytes.len() });
         if self.index.len().is_multiple_of(CHECKPOINT_INTERVAL) {
-            let since = self.since_checkpoint();
-            self.hasher.update(&since);
+            self.hasher.update(&self.bytes[self.hashed..]);
+            self.hashed = self.bytes.len();
             self.checkpoints.push(self.hasher.finalize());
         }
         seq
@@ -201,19 +207,7 @@ impl Trace {
 
     /// The hash of everything.
     pub fn hash(&self) -> blake3::Hash {
-        self.hasher.clone().update(&self.since_checkpoint()).finalize()
-    }
-
-    /// The canonical bytes of the records that the hasher has not seen.
-    fn since_checkpoint(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for Entry { at_ns, node, kind, body } in &self.index[self.checkpoints.len() * CHECKPOINT_INTERVAL..] {
-            bytes.extend_from_slice(&at_ns.to_le_bytes());
-            bytes.extend_from_slice(&[*node as u8, *kind as u8]);
-            bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(&self.bodies.as_bytes()[body.clone()]);
-        }
-        bytes
+        self.hasher.clone().update(&self.bytes[self.hashed..]).finalize()
     }
 
     /// The hash after each thousand records.
@@ -235,7 +229,8 @@ impl Trace {
     pub fn get(&self, seq: usize) -> Option<Record<'_>> {
         let entry = self.index.get(seq)?;
         let Entry { at_ns, node, kind, .. } = *entry;
-        Some(Record { seq, at_ns, node, kind, body: &self.bodies[entry.body.clone()] })
+        let body = str::from_utf8(&self.bytes[entry.body.clone()]).expect("it was text when it was added");
+        Some(Record { seq, at_ns, node, kind, body })
     }
 
     /// All records, in order.

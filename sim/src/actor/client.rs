@@ -496,12 +496,15 @@ impl Client {
 
     fn told(&mut self, told: Told) {
         match &told.cursor {
-            None => self.known.hear(&told.name, &told.payload),
+            None => self.known.hear(&told),
             Some(cursor) if self.cursor.as_ref().is_none_or(|c| cursor.offset > c.offset) => {
                 self.cursor = Some(cursor.clone());
-                self.known.hear(&told.name, &told.payload);
-                if told.name == "event.account.status" && told.payload["status"] == "error" {
-                    self.connect_account(&told.payload["accountId"]);
+                self.known.hear(&told);
+                if told.name == "event.account.status" {
+                    let status = told.read();
+                    if status["status"] == "error" {
+                        self.connect_account(&status["accountId"]);
+                    }
                 }
             }
             Some(_) => {}

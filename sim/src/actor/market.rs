@@ -1,5 +1,6 @@
 //! What a client knows of the market and its account, from what it was told.
 
+use crate::history::Told;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -61,17 +62,20 @@ impl Known {
     }
 
     /// Learns from an event.
-    pub fn hear(&mut self, name: &str, payload: &Value) {
-        match name {
-            "event.feed.event" if payload["topic"] == "market.price.tick" => self.hear_tick(payload),
-            "event.trade.executed" => self.hear_fill(payload),
-            "event.order.updated" => self.hear_order(&payload["order"]),
-            "event.emergency_stop" => self.stop = payload["stopId"].as_str().map(str::to_owned),
+    pub fn hear(&mut self, told: &Told) {
+        match told.name.as_str() {
+            "event.feed.event" => self.hear_tick(&told.read()),
+            "event.trade.executed" => self.hear_fill(&told.read()),
+            "event.order.updated" => self.hear_order(&told.read()["order"]),
+            "event.emergency_stop" => self.stop = told.read()["stopId"].as_str().map(str::to_owned),
             _ => {}
         }
     }
 
     fn hear_tick(&mut self, payload: &Value) {
+        if payload["topic"] != "market.price.tick" {
+            return;
+        }
         let Some(symbol) = payload["symbol"].as_str() else { return };
         let price = |key: &str| scaled(payload["payload"][key].as_str()?, digits(symbol));
         if let (Some(bid), Some(ask)) = (price("bid"), price("ask")) {

@@ -1,7 +1,9 @@
 //! Frames of the protocol, as a client writes and reads them.
 
 use crate::history::{Cursor, Told};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use std::borrow::Cow;
 
 /// What came.
 #[derive(Debug)]
@@ -16,23 +18,45 @@ pub enum Frame {
     Other,
 }
 
+/// The outer parts of any frame. Payloads stay as they came until somebody wants to know.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    ok: bool,
+    #[serde(default)]
+    error: Value,
+    #[serde(default)]
+    event: String,
+    #[serde(default)]
+    seq: u64,
+    cursor: Option<Cursor>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+}
+
 /// Reads a frame; `seq` is its place in the trace.
 pub fn read(seq: usize, text: &str) -> Frame {
-    let Ok(mut frame) = serde_json::from_str::<Value>(text) else { return Frame::Other };
-    match frame["type"].as_str() {
-        Some("res") => {
-            let ok = frame["ok"] == true;
-            let body = frame[if ok { "payload" } else { "error" }].take();
-            Frame::Response { id: frame["id"].as_str().unwrap_or_default().to_owned(), ok, body }
+    let Ok(frame) = serde_json::from_str::<Envelope>(text) else { return Frame::Other };
+    let Envelope { kind, id, ok, error, event, seq: frame_seq, cursor, payload } = frame;
+    match &*kind {
+        "res" => {
+            let body = if ok { payload.map(read_payload).unwrap_or_default() } else { error };
+            Frame::Response { id, ok, body }
         }
-        Some("event") => {
-            let name = frame["event"].as_str().unwrap_or_default().to_owned();
-            let frame_seq = frame["seq"].as_u64().unwrap_or_default();
-            let cursor = Cursor::read(&frame["cursor"]);
-            Frame::Event(Told { seq, name, frame_seq, cursor, payload: frame["payload"].take() })
+        "event" => {
+            let payload = payload.unwrap_or(RawValue::NULL).to_owned();
+            Frame::Event(Told { seq, name: event, frame_seq, cursor, payload })
         }
         _ => Frame::Other,
     }
+}
+
+fn read_payload(payload: &RawValue) -> Value {
+    serde_json::from_str(payload.get()).expect("it is JSON")
 }
 
 /// A request.
