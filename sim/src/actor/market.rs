@@ -72,7 +72,7 @@ impl Known {
         }
     }
 
-    fn hear_tick(&mut self, payload: &Value) {
+    pub(super) fn hear_tick(&mut self, payload: &Value) {
         if payload["topic"] != "market.price.tick" {
             return;
         }

@@ -193,9 +193,8 @@ mod tests {
     #[test]
     fn limits_and_stops_lie_where_the_plan_says() {
         let mut known = Known::default();
-        let tick = json!({ "topic": "market.price.tick", "symbol": "BTCUSD",
-            "payload": { "bid": "60000.00", "ask": "60010.00" } });
-        known.hear("event.feed.event", &tick);
+        known.hear_tick(&json!({ "topic": "market.price.tick", "symbol": "BTCUSD",
+            "payload": { "bid": "60000.00", "ask": "60010.00" } }));
         let place = |buy, limit| Place {
             symbol: "BTCUSD".into(),
             buy,
