@@ -267,9 +267,39 @@ pub struct Place {
     pub limit: Option<i64>,
     /// In hundredths of a lot.
     pub volume: u64,
+    /// It waits for its price in another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// It ends after so many milliseconds; 0: with the day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lives_ms: Option<u64>,
+    /// What becomes of it where it would trade at once, or would not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manner: Option<Manner>,
     /// Distance in tenths of a spread.
     pub stop_loss: Option<i64>,
     pub take_profit: Option<i64>,
+}
+
+/// How an order waits for a price that is worse than now, in tenths of a spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pending {
+    /// Its trigger lies so far beyond the market; its limit, if it has one, so far beyond its trigger.
+    Stop { beyond: i64, limit: Option<i64> },
+    /// It trails the market by so much.
+    Trail { by: i64 },
+    /// It trails the market by so many thousandths of a percent.
+    TrailPercent { by: i64 },
+}
+
+/// How a limit order may fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Manner {
+    PostOnly,
+    Fok,
+    Ioc,
 }
 
 /// Something that goes wrong.

@@ -146,6 +146,8 @@ pub struct Mix {
     pub cancel_all: u64,
     pub modify: u64,
     pub protect: u64,
+    /// Stops, stop-limits and trailing stops; with them limit orders that are dated, post-only, `fok` or `ioc`.
+    pub pending: u64,
     pub close: u64,
     pub close_symbol: u64,
     pub preview: u64,

@@ -169,7 +169,7 @@ impl Venue {
             account = index + 1;
         }
         self.match_market(now, instrument, kind, out);
-        self.follow(instrument, kind, quote, out);
+        self.follow(now, instrument, kind, quote, out);
         if !self.dependents.is_empty(instrument) {
             self.stop_out_all(now, instrument, out);
         }

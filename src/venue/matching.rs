@@ -157,16 +157,18 @@ impl Venue {
         }
     }
 
-    /// Trailing stops follow a quote that triggered none of them (EX09). Inside a bar whose path nobody knows
+    /// Trailing stops follow a quote that could be traded at and triggered none of them (EX09). Inside a bar whose path nobody knows
     /// they wait for its close.
     pub(super) fn follow(
         &mut self,
+        now: UnixNanos,
         instrument: InstrumentId,
         kind: QuoteKind,
         quote: Quote,
         out: &mut VenueOut,
     ) {
-        if self.markets[instrument.index()].triggers.trails_at(quote) && !self.trails_wait(kind) {
+        let pulls = self.markets[instrument.index()].triggers.trails_at(quote);
+        if pulls && self.is_tradable(now, instrument) && !self.trails_wait(kind) {
             self.trail(instrument, quote, out);
         }
     }

@@ -364,7 +364,8 @@ impl Client {
             }
             let number = self.journal().requests.len();
             let (name, key_name) = (self.setup.node.name(), self.setup.key_name);
-            if let Some(request) = request::build(&step, &self.known, (name, key_name), number) {
+            let now_ms = self.setup.clock.wall().0 / MILLI_NS.cast_signed();
+            if let Some(request) = request::build(&step, &self.known, now_ms, (name, key_name), number) {
                 self.ask(request, false);
             }
         }

@@ -13,7 +13,7 @@ pub struct Known {
     quotes: BTreeMap<String, (i64, i64)>,
     /// Account and id of the orders it was told of, in that order.
     pub orders: Vec<(String, String)>,
-    /// Limit orders that rest, as far as it was told.
+    /// Orders that rest, as far as it was told.
     pub resting: Vec<Resting>,
     /// Open positions, in the order of opening.
     pub positions: Vec<Open>,
@@ -21,9 +21,19 @@ pub struct Known {
     pub stop: Option<String>,
 }
 
-/// A resting limit order.
+/// What a resting order waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    Limit,
+    /// A stop or a stop-limit.
+    Trigger,
+    Trail,
+}
+
+/// A resting order.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Resting {
+    pub waits: Waits,
     pub account: String,
     pub id: String,
     pub symbol: String,
@@ -127,8 +137,16 @@ impl Known {
             self.placed(account, id);
         }
         self.resting.retain(|known| known.account != account || known.id != id);
-        if text("type") == Some("limit") && matches!(text("status"), Some("accepted" | "partially_filled")) {
+        let waits = match (text("type"), text("status")) {
+            (Some("limit"), Some("accepted" | "partially_filled")) => Some(Waits::Limit),
+            (Some("stop_limit"), Some("triggered")) => Some(Waits::Limit),
+            (Some("stop" | "stop_limit"), Some("accepted")) => Some(Waits::Trigger),
+            (Some("trailing_stop"), Some("accepted")) => Some(Waits::Trail),
+            _ => None,
+        };
+        if let Some(waits) = waits {
             self.resting.push(Resting {
+                waits,
                 account: account.to_owned(),
                 id: id.to_owned(),
                 symbol: symbol.to_owned(),

@@ -1,19 +1,27 @@
 //! From a step of the plan to a request of the protocol, with what the client knows by then.
 
-use super::market::{Known, decimal, digits};
+use super::market::{Known, Waits, decimal, digits};
 use crate::{
     history::Request,
-    plan::{Action, Place, Step},
+    plan::{Action, Manner, Pending, Place, Step},
 };
 use serde_json::{Value, json};
 
 /// What a client asks for when it takes this step; `number` counts its requests, its keys bear the name
 /// `key_name`. `None`: there is nothing to do, such as no order to cancel.
-pub fn build(step: &Step, known: &Known, (client, key_name): (&str, &str), number: usize) -> Option<Request> {
+pub fn build(
+    step: &Step,
+    known: &Known,
+    now_ms: i64,
+    (client, key_name): (&str, &str),
+    number: usize,
+) -> Option<Request> {
     let account = &*step.account;
     let (method, mut params) = match &step.action {
-        Action::Place(place) => ("trades.place", order(place, known, &format!("{client}-{number}"))),
-        Action::Preview(place) => ("risk.preview", order(place, known, &format!("{client}-{number}"))),
+        Action::Place(place) => ("trades.place", order(place, known, now_ms, &format!("{client}-{number}"))),
+        Action::Preview(place) => {
+            ("risk.preview", order(place, known, now_ms, &format!("{client}-{number}")))
+        }
         Action::Cancel { pick } => ("trades.cancel", json!({ "orderId": nth(known, account, *pick)? })),
         Action::Modify { pick, limit, volume } => {
             ("trades.modify", modify(known, account, *pick, *limit, *volume)?)
@@ -100,7 +108,16 @@ fn one_of<T>(items: impl Iterator<Item = T>, pick: u64) -> Option<T> {
 fn modify(known: &Known, account: &str, pick: u64, limit: i64, volume: Option<u64>) -> Option<Value> {
     let resting = one_of(known.resting.iter().filter(|order| order.account == account), pick)?;
     let scale = Scale::of(known, &resting.symbol, resting.buy)?;
-    let mut params = json!({ "orderId": resting.id, "price": scale.price(scale.better(limit)) });
+    let mut params = match resting.waits {
+        Waits::Limit => json!({ "orderId": resting.id, "price": scale.price(scale.better(limit)) }),
+        Waits::Trigger => {
+            json!({ "orderId": resting.id, "stopPrice": scale.price(scale.better(-1 - limit.abs())) })
+        }
+        Waits::Trail => {
+            let distance = ((1 + limit.abs()) * scale.spread / 10).max(1);
+            json!({ "orderId": resting.id, "trailDistance": scale.price(distance) })
+        }
+    };
     if let Some(volume) = volume {
         params["volume"] = json!(lots(volume));
     }
@@ -160,8 +177,34 @@ fn lots(hundredths: u64) -> String {
     decimal(i64::try_from(hundredths).expect("plans draw small volumes"), 2)
 }
 
+/// Makes a stop of a market order; where it enters, in ticks.
+fn wait(pending: Pending, scale: &Scale<'_>, params: &mut Value) -> i64 {
+    match pending {
+        Pending::Stop { beyond, limit } => {
+            let trigger = scale.better(-beyond);
+            params["type"] = json!(if limit.is_some() { "stop_limit" } else { "stop" });
+            params["stopPrice"] = json!(scale.price(trigger));
+            let Some(limit) = limit else { return trigger };
+            let price = trigger + scale.direction * limit * scale.spread / 10;
+            params["price"] = json!(scale.price(price));
+            price
+        }
+        Pending::Trail { by } => {
+            let distance = (by * scale.spread / 10).max(1);
+            params["type"] = json!("trailing_stop");
+            params["trailDistance"] = json!(scale.price(distance));
+            scale.entry + scale.direction * distance
+        }
+        Pending::TrailPercent { by } => {
+            params["type"] = json!("trailing_stop");
+            params["trailPercent"] = json!(decimal(by, 3));
+            scale.entry + scale.direction * (scale.entry / 100_000 * by)
+        }
+    }
+}
+
 /// The order in prices of now; before the first quote, a plain market order.
-fn order(place: &Place, known: &Known, client_order_id: &str) -> Value {
+fn order(place: &Place, known: &Known, now_ms: i64, client_order_id: &str) -> Value {
     let Place { symbol, buy, volume, .. } = place;
     let mut params = json!({
         "symbol": symbol,
@@ -176,6 +219,23 @@ fn order(place: &Place, known: &Known, client_order_id: &str) -> Value {
         entry = scale.better(tenths);
         params["type"] = json!("limit");
         params["price"] = json!(scale.price(entry));
+    }
+    if let Some(pending) = place.pending {
+        entry = wait(pending, &scale, &mut params);
+    }
+    match place.manner {
+        Some(Manner::PostOnly) => params["postOnly"] = json!(true),
+        Some(Manner::Fok) => params["filling"] = json!("fok"),
+        Some(Manner::Ioc) => params["filling"] = json!("ioc"),
+        None => {}
+    }
+    match place.lives_ms {
+        Some(0) => params["tif"] = json!("day"),
+        Some(lives_ms) => {
+            params["tif"] = json!("gtd");
+            params["expiresAt"] = json!(now_ms + i64::try_from(lives_ms).expect("plans are checked"));
+        }
+        None => {}
     }
     if let Some(tenths) = place.stop_loss {
         params["stopLoss"] = json!(scale.price(scale.exit(entry, -tenths)));
@@ -200,17 +260,28 @@ mod tests {
             buy,
             limit,
             volume: 5,
+            pending: None,
+            lives_ms: None,
+            manner: None,
             stop_loss: Some(20),
             take_profit: Some(10),
         };
-        let buy = order(&place(true, Some(10)), &known, "x");
+        let buy = order(&place(true, Some(10)), &known, 0, "x");
         assert_eq!(buy["price"], "60000.00");
         assert_eq!(buy["stopLoss"], "59970.00");
         assert_eq!(buy["takeProfit"], "60000.00");
-        let sell = order(&place(false, None), &known, "x");
+        let sell = order(&place(false, None), &known, 0, "x");
         assert_eq!(sell["type"], "market");
         assert_eq!(sell["stopLoss"], "60030.00");
         assert_eq!(sell["takeProfit"], "60000.00");
         assert_eq!(sell["volume"], "0.05");
+        let stop = Pending::Stop { beyond: 10, limit: Some(-5) };
+        let stop = Place { pending: Some(stop), lives_ms: Some(7), ..place(true, None) };
+        let stop = order(&stop, &known, 1_000, "x");
+        assert_eq!((&stop["type"], &stop["stopPrice"]), (&json!("stop_limit"), &json!("60020.00")));
+        assert_eq!((&stop["price"], &stop["expiresAt"]), (&json!("60015.00"), &json!(1_007)));
+        let trail = Place { pending: Some(Pending::Trail { by: 20 }), ..place(false, None) };
+        let trail = order(&trail, &known, 0, "x");
+        assert_eq!((&trail["type"], &trail["trailDistance"]), (&json!("trailing_stop"), &json!("20.00")));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Findings, Log, Severity, Violation,
-    arithmetic::{parse, show, units},
+    arithmetic::{ONE, parse, show, units},
 };
 use crate::plan::PAPER;
 use serde_json::Value;
@@ -23,7 +23,7 @@ fn check(log: &Log<'_>, is_own: impl Fn(&str) -> bool) -> Vec<Violation> {
     let mut findings = Findings::new("prices", Severity::Safety);
     let (mut market, mut terms) = (Market::default(), Terms::default());
     for step in &log.steps {
-        market.take(&step.input);
+        let quoted = market.take(&step.input);
         for (name, payload) in &step.events {
             terms.take(name, payload);
             let account = payload["accountId"].as_str().unwrap_or_default();
@@ -33,6 +33,10 @@ fn check(log: &Log<'_>, is_own: impl Fn(&str) -> bool) -> Vec<Violation> {
                     judge(*quote, account, payload, &terms, step.seq, &mut findings);
                 }
             }
+        }
+        if let Some((symbol, tick)) = quoted {
+            let quote = market.quotes[&symbol];
+            terms.stops.values_mut().filter(|stop| stop.symbol == symbol).for_each(|s| s.follow(quote, tick));
         }
     }
     findings.found
@@ -51,7 +55,8 @@ struct Market {
 }
 
 impl Market {
-    fn take(&mut self, input: &Value) {
+    /// What of it was quoted, and its tick.
+    fn take(&mut self, input: &Value) -> Option<(String, i128)> {
         if let Some(list) = input["config"]["instruments"].as_array() {
             let instrument = |spec: &Value| {
                 let tick = spec["tick"].as_str().and_then(parse).unwrap_or_default();
@@ -69,16 +74,68 @@ impl Market {
         {
             let quote = (i128::from(bid) * tick, i128::from(ask) * tick);
             self.quotes.insert(symbol.clone(), quote);
+            return Some((symbol.clone(), *tick));
         }
+        None
     }
 }
 
 /// An account, and the name of an order or position of it.
 type Name = (String, String);
 
+/// A stop that waits for its trigger, and how it trails the market if it does.
+struct Stop {
+    symbol: String,
+    buys: bool,
+    trigger: i128,
+    trail: Option<Trail>,
+}
+
+enum Trail {
+    Distance(i128),
+    /// In millionths.
+    Share(i128),
+}
+
+impl Stop {
+    fn new(order: &Value) -> Option<Self> {
+        let share = |percent: i128| Trail::Share(percent * 10_000 / ONE);
+        let by_distance = units(&order["trailDistance"]).map(Trail::Distance);
+        Some(Self {
+            symbol: order["symbol"].as_str()?.to_owned(),
+            buys: order["side"] == "buy",
+            trigger: units(&order["stopPrice"])?,
+            trail: by_distance.or_else(|| units(&order["trailPercent"]).map(share)),
+        })
+    }
+
+    /// Whether the quote is at the trigger or beyond.
+    fn is_met(&self, (bid, ask): Quote) -> bool {
+        if self.buys { ask >= self.trigger } else { bid <= self.trigger }
+    }
+
+    /// Follows the market, and never back (EX09). A share of a price ends at the next tick away from the market.
+    fn follow(&mut self, (bid, ask): Quote, tick: i128) {
+        let market = if self.buys { ask } else { bid };
+        let distance = match &self.trail {
+            None => return,
+            Some(Trail::Distance(distance)) => *distance,
+            Some(Trail::Share(millionths)) => {
+                let exact = market * millionths; // in millionths of a unit
+                let of_tick = tick * 1_000_000;
+                ((exact + of_tick - 1) / of_tick).max(1) * tick
+            }
+        };
+        self.trigger =
+            if self.buys { self.trigger.min(market + distance) } else { self.trigger.max(market - distance) };
+    }
+}
+
 /// What was asked for, as the events so far tell it.
 #[derive(Default)]
 struct Terms {
+    /// Stops that wait.
+    stops: BTreeMap<Name, Stop>,
     /// Limits of orders.
     limits: BTreeMap<Name, i128>,
     /// Stop losses and take profits of positions.
@@ -91,8 +148,15 @@ impl Terms {
             return;
         }
         let (order, position) = (&payload["order"], &payload["position"]);
-        if let Some(limit) = units(&order["price"]).filter(|_| order["type"] == "limit") {
+        if let Some(limit) = units(&order["price"]) {
             self.limits.insert(name(order, "orderId"), limit);
+        }
+        let is_stop = matches!(order["type"].as_str(), Some("stop" | "stop_limit" | "trailing_stop"));
+        match Stop::new(order).filter(|_| is_stop) {
+            Some(stop) if WAITING.contains(&order["status"].as_str().unwrap_or_default()) => {
+                self.stops.insert(name(order, "orderId"), stop);
+            }
+            _ => drop(self.stops.remove(&name(order, "orderId"))),
         }
         if position.is_object() {
             let levels = (units(&position["stopLoss"]), units(&position["takeProfit"]));
@@ -100,6 +164,9 @@ impl Terms {
         }
     }
 }
+
+/// A stop in such a state was not triggered.
+const WAITING: [&str; 5] = ["accepted", "submitted", "pending_modify", "pending_cancel", "unknown"];
 
 fn name(of: &Value, key: &str) -> Name {
     let text = |key: &str| of[key].as_str().unwrap_or_default().to_owned();
@@ -132,6 +199,14 @@ fn judge((bid, ask): Quote, account: &str, fill: &Value, terms: &Terms, seq: usi
             .get(&of("orderId"))
             .is_none_or(|limit| if buys { due <= *limit } else { due >= *limit }),
     };
+    // of a stop that is triggered and filled at once there is no word before the fill
+    if terms.stops.get(&of("orderId")).is_some_and(|stop| !stop.is_met((bid, ask))) {
+        findings.add(
+            "EX03",
+            seq,
+            format!("a trigger that {} / {} did not meet: {fill}", show(bid), show(ask)),
+        );
+    }
     if !is_reached {
         let rule = if rule == "EX01" { "EX04" } else { rule };
         let message = format!("a level or limit that {} / {} did not reach: {fill}", show(bid), show(ask));

@@ -1,6 +1,6 @@
 //! What clients do: steps, their times, their accounts.
 
-use super::{Action, Place, Step, VenuePlan, paper};
+use super::{Action, Manner, Pending, Place, Step, VenuePlan, paper};
 use crate::{
     draw::Draw,
     scenario::{Bursts, Mix, Workload},
@@ -99,10 +99,12 @@ fn action(mix: &Mix, symbols: &[String], draw: &mut Draw) -> Option<Action> {
         mix.ping,
         mix.modify,
         mix.protect,
+        mix.pending,
     ];
     let symbol = |draw: &mut Draw| draw.pick(symbols).expect("a topology has symbols").clone();
     Some(match draw.weighted(&weights)? {
         0 => Action::Place(place(symbol(draw), false, draw)),
+        1 if mix.pending > 0 => Action::Place(dressed(place(symbol(draw), true, draw), draw)),
         1 => Action::Place(place(symbol(draw), true, draw)),
         2 => {
             let limit = draw.chance(300);
@@ -124,6 +126,7 @@ fn action(mix: &Mix, symbols: &[String], draw: &mut Draw) -> Option<Action> {
             limit: draw.within(0..=60) as i64 - 10,
             volume: draw.chance(400).then(|| draw.within(1..=30)),
         },
+        16 => Action::Place(pending(place(symbol(draw), false, draw), draw)),
         _ => Action::Protect {
             pick: draw.number(),
             stop_loss: draw.chance(700).then(|| draw.within(5..=60) as i64),
@@ -140,7 +143,32 @@ fn place(symbol: String, limit: bool, draw: &mut Draw) -> Place {
         volume: if draw.chance(30) { draw.within(0..=20_000) } else { draw.within(1..=30) },
         stop_loss: draw.chance(500).then(|| draw.within(5..=60) as i64),
         take_profit: draw.chance(400).then(|| draw.within(2..=40) as i64),
+        pending: None,
+        lives_ms: None,
+        manner: None,
     }
+}
+
+/// A limit order that does not live for ever, or fills in one way only.
+fn dressed(mut place: Place, draw: &mut Draw) -> Place {
+    place.lives_ms = draw.chance(250).then(|| if draw.chance(200) { 0 } else { draw.within(200..=15_000) });
+    let manners = [Manner::PostOnly, Manner::Fok, Manner::Ioc];
+    place.manner = draw.chance(350).then(|| manners[draw.within(0..=2) as usize]);
+    place
+}
+
+/// A stop, a stop-limit or a trailing stop.
+fn pending(mut place: Place, draw: &mut Draw) -> Place {
+    let mut tenths = |least: u64, most: u64| draw.within(least..=most) as i64;
+    let (beyond, limit, by, percent) = (tenths(0, 40), tenths(0, 20) - 5, tenths(1, 40), tenths(5, 120));
+    place.pending = Some(match draw.within(0..=5) {
+        0 | 1 => Pending::Stop { beyond, limit: None },
+        2 | 3 => Pending::Stop { beyond, limit: Some(limit) },
+        4 => Pending::Trail { by },
+        _ => Pending::TrailPercent { by: percent },
+    });
+    place.lives_ms = draw.chance(200).then(|| draw.within(200..=15_000));
+    place
 }
 
 fn stop_actions(draw: &mut Draw) -> Vec<String> {
