@@ -162,7 +162,8 @@ impl Desk {
             checks.push(Check::new("VOLUME_MIN", steps >= least, why.clone()));
             checks.push(Check::new("VOLUME_MAX", steps <= most, why));
         }
-        let limit = units(&place["price"]).filter(|_| place["order_type"] == "limit");
+        let limit = units(&place["price"])
+            .filter(|_| matches!(place["order_type"].as_str(), Some("limit" | "stop_limit")));
         let levels = ["stop_loss", "take_profit"].map(|level| units(&place[level]["price"]));
         let prices: Vec<i128> = limit.into_iter().chain(levels.into_iter().flatten()).collect();
         if !prices.is_empty() {
@@ -181,15 +182,20 @@ impl Desk {
             checks.push(Check::new("QUOTE_STALE", false, format!("the quote was {age_ms} ms old")));
         }
         let buy = place["side"] == "buy";
-        let base = limit.unwrap_or(if buy { quote.bid } else { quote.ask });
-        if let Some(fits) = stops_fit(place, buy, base) {
+        let market = if buy { quote.ask } else { quote.bid };
+        let trigger = trigger(place, buy, market, instrument.tick);
+        // a pending order's levels are measured from where it enters
+        let base = limit.or(trigger).unwrap_or(if buy { quote.bid } else { quote.ask });
+        let waits = trigger.map(|trigger| if buy { trigger > market } else { trigger < market });
+        let fits = stops_fit(place, buy, base).or(waits).map(|fits| fits && waits.unwrap_or(true));
+        if let Some(fits) = fits {
             checks.push(Check::new(
                 "STOPS_INVALID",
                 fits,
                 format!("levels are measured from {}", show(base)),
             ));
         }
-        let price = limit.unwrap_or(if buy { quote.ask } else { quote.bid });
+        let price = limit.or(trigger).unwrap_or(market);
         checks.extend(self.margin(account, instrument, volume, price));
         checks
     }
@@ -328,7 +334,7 @@ impl Desk {
             symbol: order["symbol"].as_str().unwrap_or_default().to_owned(),
             opens,
             volume: units(&order["leavesVolume"]).unwrap_or_default(),
-            price: units(&order["price"]),
+            price: units(&order["price"]).or_else(|| units(&order["stopPrice"])),
         };
         account.orders.insert(id.to_owned(), new);
     }
@@ -380,6 +386,19 @@ fn margin(instrument: &Instrument, volume: i128, price: i128, leverage: i128) ->
 }
 
 /// Whether the protective prices lie on their sides of the base. `None`: there is none that is a price.
+/// Where a stop triggers: where it says, or where its distance from the market puts it, at the next tick away from it.
+fn trigger(place: &Value, buy: bool, market: i128, tick: i128) -> Option<i128> {
+    let away = |distance: i128| if buy { market + distance } else { market - distance };
+    let share = |percent: i128| {
+        let exact = market * percent; // 10^10 times as much
+        let of_tick = tick * 100 * ONE;
+        ((exact + of_tick - 1) / of_tick).max(1) * tick
+    };
+    let stated = units(&place["stop_price"]);
+    let trails = units(&place["trail"]["distance"]).or_else(|| units(&place["trail"]["percent"]).map(share));
+    stated.or_else(|| trails.map(away))
+}
+
 fn stops_fit(place: &Value, buy: bool, base: i128) -> Option<bool> {
     let stop_loss =
         units(&place["stop_loss"]["price"]).map(|stop| if buy { stop < base } else { stop > base });
