@@ -12,4 +12,5 @@ mod orders;
 mod recovery;
 mod rig;
 mod risk;
+mod sessions;
 mod world;

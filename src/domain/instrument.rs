@@ -212,6 +212,11 @@ const BUILT_IN: [BuiltIn; 6] = [
     ("ETHUSD", "ETH", "USD", 2, 10, 1, 100, MarginMode::CfdLeverage, CALENDAR_ALWAYS),
 ];
 
+/// The symbols of `built_in`, in its order.
+pub fn built_in_symbols() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|&(symbol, ..)| symbol)
+}
+
 /// The instruments that exist without configuration (DM03).
 pub fn built_in() -> Vec<Instrument> {
     BUILT_IN
