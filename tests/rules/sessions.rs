@@ -66,7 +66,7 @@ fn or09_ac08_gold_is_not_stopped_out_in_its_break() {
     rig.trades();
     rig.to("2024-01-10T22:10:00Z").quote("XAUUSD", "1972.00", "1972.30");
     assert_eq!(
-        (rig.trades(), rig.view().equity),
+        (rig.trades(), rig.view().summary.equity.amount()),
         (Vec::new(), dec("17.00")),
         "due, and the market is closed"
     );
