@@ -4,7 +4,7 @@ use super::rig::{Rig, buy, codes, dec};
 use lockstep::domain::{
     calendar::{Calendar, SpecialDays, WeeklySession, Zone},
     config::Config,
-    message::{FeedEvent, Mark},
+    message::{FeedEvent, Input, Mark},
     time::SECOND_NS,
 };
 
@@ -72,6 +72,24 @@ fn or09_ac08_gold_is_not_stopped_out_in_its_break() {
     );
     rig.to("2024-01-10T23:00:00Z").quote("XAUUSD", "1975.00", "1975.30");
     assert_eq!(rig.trades(), ["sell 0.10 1975.00 stop_out"]);
+}
+
+#[test]
+fn or09_another_calendar_is_in_force_at_once() {
+    // gold as it was before it had a break
+    let mut rig = Rig::starting("2024-01-10T21:00:00Z", |config| config.instruments[3].calendar = 0);
+    rig.quote("XAUUSD", "2000.00", "2000.30");
+    let id = rig.open(buy("XAUUSD", "0.10"));
+    rig.trades();
+    let config = Config { instruments: Config::built_in().instruments, ..rig.config().clone() };
+    rig.step(&Input::Config(Box::new(config)));
+    rig.to("2024-01-10T22:30:00Z");
+    assert_eq!(codes(&rig.close(id).expect_err("in the break")), ["MARKET_CLOSED"]);
+    rig.to("2024-01-10T23:30:00Z");
+    rig.close(id).expect("taken, waits for a price");
+    assert_eq!(rig.trades(), [""; 0], "the last quote came before the break");
+    rig.quote("XAUUSD", "1990.00", "1990.30");
+    assert_eq!(rig.trades(), ["sell 0.10 1990.00 order"]);
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn from_file(table: &Table<'_>, name: String, file: &str, files: Files<'_>) -> R
     let entry = required(table, "entry", ENTRY, entry)?;
     let text = files(file).map_err(|source| ConfigError::Io { file: file.to_owned(), source })?;
     let hours = MarketHours::parse(file, &text).and_then(|hours| hours.calendar(name, &entry));
-    hours.map_err(|source| ConfigError::MarketHours { place: table.place("entry"), source })
+    hours.map_err(|source| ConfigError::MarketHours { place: table.place("entry"), source: Box::new(source) })
 }
 
 fn written_out(table: &Table<'_>, name: String) -> Result<Calendar, ConfigError> {

@@ -49,7 +49,7 @@ pub enum ConfigError {
     Calendar { place: Place, name: String, fault: CalendarFault },
     /// A calendar's file of market hours does not give it.
     #[error("{place}: {source}")]
-    MarketHours { place: Place, source: MarketHoursError },
+    MarketHours { place: Place, source: Box<MarketHoursError> },
     /// `${NAME}` without such a variable.
     #[error("{place}: the environment variable `{name}` is not set")]
     Environment { place: Place, name: String },
