@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are hosts: they have clocks, threads and tasks")]
 
 mod backtest;
+mod calendars;
 mod dt04;
 mod gateway;
 mod link;

@@ -13,4 +13,5 @@ mod pending;
 mod recovery;
 mod rig;
 mod risk;
+mod sessions;
 mod world;

@@ -3,6 +3,7 @@
 
 mod alarms;
 mod backtest;
+mod calendar;
 mod compare;
 mod feed;
 mod process;
@@ -52,6 +53,7 @@ enum Command {
     #[command(subcommand)]
     Token(token::TokenCommand),
     Backtest(backtest::BacktestCommand),
+    Calendar(calendar::CalendarCommand),
     /// Prove a journal: replay it and compare everything that is stored
     Replay(ReplayCommand),
     /// Compare a gateway's journal with its venue's: orders, fills, positions, balances
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Venue(command) => venue::run(command),
         Command::Token(command) => token::run(command),
         Command::Backtest(command) => backtest::run(command),
+        Command::Calendar(command) => calendar::run(&command),
         Command::Compare(command) => compare::run(&command),
         Command::Replay(command) => run_replay(&command).into(),
     }
@@ -116,7 +119,9 @@ fn read_config(file: Option<&Path>) -> Result<FileConfig, ConfigError> {
     let file = path.display().to_string();
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::Io { file: file.clone(), source })?;
-    FileConfig::parse(&file, &text, &|name| std::env::var(name).ok())
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let beside = |name: &str| std::fs::read_to_string(directory.join(name));
+    FileConfig::parse_with(&file, &text, &|name| std::env::var(name).ok(), &beside)
 }
 
 /// Where the gateway keeps its journal and its tokens.

@@ -2,6 +2,7 @@
 
 use crate::domain::{
     account::{PAPER, PositionMode, VENUE},
+    calendar::CalendarFault,
     config::Config,
     id::{AccountId, Symbol},
     instrument::{Instrument, InstrumentError},
@@ -31,6 +32,8 @@ pub enum ConfigError {
     AccountTwice(AccountId),
     #[error("instrument `{0}` names a calendar that does not exist")]
     Calendar(Symbol),
+    #[error("calendar `{name}`: {fault}")]
+    CalendarFault { name: String, fault: CalendarFault },
     #[error("account `{account}`: {problem}")]
     Account { account: AccountId, problem: String },
     #[error("strategy `{name}`: {problem}")]
@@ -66,6 +69,11 @@ pub fn check_config(config: &Config) -> Result<(), ConfigError> {
     ] {
         if count > max {
             return Err(ConfigError::TooMany { what, max });
+        }
+    }
+    for calendar in &config.calendars {
+        if let Some(fault) = calendar.fault() {
+            return Err(ConfigError::CalendarFault { name: calendar.name.clone(), fault });
         }
     }
     check_instruments(config)?;

@@ -113,10 +113,14 @@ impl Engine {
         out: &mut Outputs,
     ) -> Result<(), QuoteFault> {
         self.market.admit(now, instrument, quote).inspect_err(|_| out.marks.push(Mark::QuoteQuarantined))?;
+        let setup = self.setup();
+        // a calendar that is wrong must not blind the margin: such a quote fills nothing, but it marks (OR09)
+        if !self.market.is_quoted(&setup, instrument, now) {
+            out.marks.push(Mark::QuoteOutOfSession);
+        }
         if self.dependents.is_empty(instrument) {
             return Ok(());
         }
-        let setup = self.setup();
         let mut from = 0;
         while let Some(index) = self.dependents.next(instrument, from) {
             self.accounts[index].mark(instrument, &setup, &self.market);

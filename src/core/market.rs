@@ -150,6 +150,13 @@ impl Market {
         setup.config.calendars[usize::from(calendar)].state_at(now).open
     }
 
+    /// Whether the instrument is quoted at `now`, as its calendar says.
+    pub(crate) fn is_quoted(&self, setup: &Setup, id: InstrumentId, now: UnixNanos) -> bool {
+        let calendar = &setup.config.calendars[usize::from(setup.instrument(id).calendar)];
+        // quote sessions hold the trade sessions, and nearly every quote comes in one of these
+        self.is_open(setup, id, now) || (calendar.quote_weekly.is_some() && calendar.quoted_at(now).open)
+    }
+
     /// Quotes that were used.
     pub(crate) const fn quotes(&self) -> u64 {
         self.quotes

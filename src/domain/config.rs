@@ -86,7 +86,7 @@ impl Config {
     pub fn built_in() -> Self {
         Self {
             instruments: instrument::built_in(),
-            calendars: vec![Calendar::forex(), Calendar::always()],
+            calendars: vec![Calendar::forex(), Calendar::always(), Calendar::gold()],
             accounts: Vec::new(),
             limits: Limits::default(),
             strategies: Vec::new(),

@@ -206,9 +206,10 @@ impl Instrument {
 /// A row of the built-in table: symbol, digits, tick, pip, contract, default spread, margin, calendar.
 type BuiltIn = (&'static str, &'static str, &'static str, u32, i64, i64, i64, MarginMode, u16);
 
-/// The calendars that built-in instruments refer to, by index: 0 is FX, 1 is 24/7.
+/// The calendars that built-in instruments refer to, by index in `Config::built_in`.
 pub const CALENDAR_FOREX: u16 = 0;
 pub const CALENDAR_ALWAYS: u16 = 1;
+pub const CALENDAR_GOLD: u16 = 2;
 
 #[rustfmt::skip]
 const BUILT_IN: [BuiltIn; 6] = [
@@ -216,10 +217,15 @@ const BUILT_IN: [BuiltIn; 6] = [
     ("EURUSD", "EUR", "USD", 5, 10, 100_000, 10, MarginMode::Forex, CALENDAR_FOREX),
     ("GBPUSD", "GBP", "USD", 5, 10, 100_000, 15, MarginMode::Forex, CALENDAR_FOREX),
     ("USDJPY", "USD", "JPY", 3, 10, 100_000, 10, MarginMode::Forex, CALENDAR_FOREX),
-    ("XAUUSD", "XAU", "USD", 2, 10, 100, 30, MarginMode::CfdLeverage, CALENDAR_FOREX),
+    ("XAUUSD", "XAU", "USD", 2, 10, 100, 30, MarginMode::CfdLeverage, CALENDAR_GOLD),
     ("BTCUSD", "BTC", "USD", 2, 10, 1, 1_000, MarginMode::CfdLeverage, CALENDAR_ALWAYS),
     ("ETHUSD", "ETH", "USD", 2, 10, 1, 100, MarginMode::CfdLeverage, CALENDAR_ALWAYS),
 ];
+
+/// The symbols of `built_in`, in its order.
+pub fn built_in_symbols() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|&(symbol, ..)| symbol)
+}
 
 /// The instruments that exist without configuration (DM03).
 pub fn built_in() -> Vec<Instrument> {

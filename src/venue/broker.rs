@@ -99,6 +99,13 @@ impl Venue {
         }
         self.markets.resize_with(setup.config.instruments.len(), VenueMarket::default);
         self.sessions = Sessions::new(&setup.config.calendars, now);
+        for (market, instrument) in self.markets.iter_mut().zip(setup.instruments()) {
+            // by another calendar the session of the last quote may end earlier; what data ended with stays
+            if market.tradable_until != UnixNanos::MAX {
+                let until = self.sessions.state(instrument.calendar).until;
+                market.tradable_until = market.tradable_until.min(until);
+            }
+        }
         self.adopt(setup);
     }
 

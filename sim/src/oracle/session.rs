@@ -1,5 +1,6 @@
-//! `session`: currencies trade from Sunday to Friday, 17:00 in New York, and at no other time (OR09). Knows
-//! the rule for daylight saving itself: from the second Sunday of March to the first of November, at 2:00.
+//! `session`: currencies trade from Sunday to Friday, 17:00 in New York, and at no other time (OR09); gold rests
+//! for an hour more each day. Knows the rule for daylight saving itself: from the second Sunday of March to the
+//! first of November, at 2:00.
 
 use super::{Findings, Severity, Violation};
 use crate::history::{MachineHistory, Step};
@@ -18,7 +19,9 @@ pub fn check(history: &MachineHistory, is_own: impl Fn(&str) -> bool) -> Vec<Vio
         let (account, symbol) = (fill["accountId"].as_str(), fill["symbol"].as_str());
         let (Some(account), Some(symbol)) = (account, symbol) else { continue };
         let trades_always = matches!(symbol, "BTCUSD" | "ETHUSD");
-        if is_own(account) && !trades_always && !is_open(step.now_ns.div_euclid(1_000_000_000)) {
+        let at = step.now_ns.div_euclid(1_000_000_000);
+        let is_open = is_open(at) && !(symbol == "XAUUSD" && is_break(at));
+        if is_own(account) && !trades_always && !is_open {
             let message = format!("{} filled {symbol} while its market was closed: {fill}", history.name);
             findings.add("OR09", step.seq, message);
         }
@@ -42,6 +45,12 @@ fn is_open(at: i64) -> bool {
         5 => since_midnight < ROLL,
         _ => false,
     }
+}
+
+/// Whether gold has its break.
+fn is_break(at: i64) -> bool {
+    let local = at - new_york_behind(at);
+    (ROLL..ROLL + HOUR).contains(&local.rem_euclid(DAY))
 }
 
 /// How many seconds New York is behind UTC.
@@ -117,5 +126,8 @@ mod tests {
         assert_eq!(count(step("2024-03-09T12:00:00Z", "EURUSD")), 1);
         assert_eq!(count(step("2024-03-09T12:00:00Z", "BTCUSD")), 0);
         assert_eq!(count(step("2024-03-07T12:00:00Z", "EURUSD")), 0);
+        assert_eq!(count(step("2024-03-07T22:30:00Z", "EURUSD")), 0);
+        assert_eq!(count(step("2024-03-07T22:30:00Z", "XAUUSD")), 1, "in the break of gold");
+        assert_eq!(count(step("2024-03-07T23:00:00Z", "XAUUSD")), 0);
     }
 }

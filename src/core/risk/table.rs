@@ -11,7 +11,7 @@ use crate::domain::{
     market::Quote,
     message::{TrailBy, Violation, ViolationCode as Code},
     order::{Filling, OrderType, Side, TimeInForce},
-    time::MILLI_NS,
+    time::{MILLI_NS, UnixNanos},
 };
 use rust_decimal::Decimal;
 
@@ -227,6 +227,9 @@ fn market_open(f: &Facts<'_>) -> Verdict {
     let open = f.around.market.is_open(f.around.setup, id, f.around.now);
     when(open, Code::MarketClosed, || {
         let state = f.around.setup.config.calendars[usize::from(spec.calendar)].state_at(f.around.now);
+        if state.until == UnixNanos::MAX {
+            return format!("{} is closed, and its calendar has no session to come", spec.symbol);
+        }
         format!("{} is closed until {}", spec.symbol, state.until)
     })
 }

@@ -37,6 +37,8 @@ pub enum Mark {
     IdempotentReplay,
     IdempotencyMismatch,
     QuoteQuarantined,
+    /// A quote came at a time at which its market is not quoted; it marks like any other.
+    QuoteOutOfSession,
     ClockSuspect,
     AmbiguousBar,
     MarketOrderWaited,

@@ -3,7 +3,7 @@
 use super::{Capabilities, Violation, ViolationCode};
 use crate::domain::{
     account::{AccountMode, LinkStatus, PositionMode, TradingState},
-    calendar::Calendar,
+    calendar::{Calendar, WeeklySession},
     id::{AccountId, ClientOrderId, FillId, IntentId, OrderId, PositionId, Symbol},
     instrument::{Instrument, MarginMode, Price},
     market::Quote,
@@ -407,11 +407,7 @@ pub struct SwapView {
 impl InstrumentView {
     /// The instrument as an account may trade it whose venue offers these types and fillings.
     pub fn new(instrument: &Instrument, calendar: &Calendar, offered: &Capabilities) -> Self {
-        let hours = |minute: i64| {
-            const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-            let day = DAYS[usize::try_from(minute.div_euclid(1_440).rem_euclid(7)).unwrap_or(0)];
-            format!("{day} {:02}:{:02}", minute.rem_euclid(1_440) / 60, minute.rem_euclid(60))
-        };
+        let hours = WeeklySession::minute_text;
         let sessions = calendar.weekly.iter();
         Self {
             symbol: instrument.symbol.clone(),

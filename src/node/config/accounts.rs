@@ -62,7 +62,12 @@ pub(super) fn read(
         let (account, token) = account(table)?;
         let place = table.place("id");
         if let Some((id, first_line)) = seen.iter().find(|(id, _)| *id == account.id) {
-            return Err(ConfigError::Duplicate { place, id: id.to_string(), first_line: *first_line });
+            return Err(ConfigError::Duplicate {
+                place,
+                what: "account",
+                id: id.to_string(),
+                first_line: *first_line,
+            });
         }
         if seen.len() == ACCOUNTS_MAX {
             let expected = format!("one of at most {ACCOUNTS_MAX} accounts");

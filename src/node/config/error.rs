@@ -1,5 +1,7 @@
 //! What is wrong with a configuration file, and where.
 
+use super::market_hours::MarketHoursError;
+use crate::domain::calendar::CalendarFault;
 use std::{fmt, io};
 
 /// A place in a configuration file: file, line and key.
@@ -39,9 +41,15 @@ pub enum ConfigError {
     /// The value is understood, and this version cannot do it.
     #[error("{place}: `{value}` is not available in this version; available: {available}")]
     NotAvailable { place: Place, value: String, available: &'static str },
-    /// Two accounts of one name.
-    #[error("{place}: the account `{id}` is there already, in line {first_line}")]
-    Duplicate { place: Place, id: String, first_line: usize },
+    /// Two accounts or calendars of one name.
+    #[error("{place}: the {what} `{id}` is there already, in line {first_line}")]
+    Duplicate { place: Place, what: &'static str, id: String, first_line: usize },
+    /// A calendar that contradicts itself.
+    #[error("{place}: calendar `{name}`: {fault}")]
+    Calendar { place: Place, name: String, fault: CalendarFault },
+    /// A calendar's file of market hours does not give it.
+    #[error("{place}: {source}")]
+    MarketHours { place: Place, source: Box<MarketHoursError> },
     /// `${NAME}` without such a variable.
     #[error("{place}: the environment variable `{name}` is not set")]
     Environment { place: Place, name: String },

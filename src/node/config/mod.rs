@@ -5,9 +5,12 @@
 //! Imports `domain` and, of the node, plain values only. Every error names file, line and key.
 
 mod accounts;
+mod calendars;
 mod error;
 mod feed;
 mod gateway;
+mod instruments;
+mod market_hours;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -15,16 +18,18 @@ mod tests;
 pub use error::{ConfigError, Place};
 pub use feed::{FEED_FORMS, FeedSection, FeedSpec, ReplaySpec, SpecError, VenueSpec};
 pub use gateway::GatewaySection;
+pub use market_hours::MarketHoursError;
 pub use table::Environment;
 
 use super::vault::Secret;
 use crate::domain::{
     account::AccountConfig,
+    calendar::Calendar,
     config::{Config, Limits, OPEN_ORDERS_MAX, StrategyConfig, TradeRate},
     id::AccountId,
 };
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 use table::{Document, Table};
 
 /// A quote of a live feed older than this is stale.
@@ -32,6 +37,9 @@ const QUOTE_MAX_AGE_MS: u64 = 60_000;
 
 /// The largest amount of money that a file may name.
 const AMOUNT_MAX: u64 = 1_000_000_000_000_000;
+
+/// Reads a file that the configuration names, as it names it.
+pub type Files<'f> = &'f dyn Fn(&str) -> io::Result<String>;
 
 /// The content of `lockstep.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +49,10 @@ pub struct FileConfig {
     /// For every account; an account's own limits apply beside them.
     pub limits: Limits,
     pub accounts: Vec<AccountConfig>,
+    /// Beside the built-in ones; one that bears the name of a built-in calendar takes its place.
+    pub calendars: Vec<Calendar>,
+    /// The calendars of instruments that do not keep their built-in one, by symbol.
+    pub instrument_calendars: BTreeMap<&'static str, String>,
     /// What accounts at venues log on with. They go into the vault; `accounts` names none of them.
     pub credentials: BTreeMap<AccountId, Secret>,
 }
@@ -52,22 +64,38 @@ impl Default for FileConfig {
             feed: FeedSection::default(),
             limits: Limits::default(),
             accounts: vec![accounts::paper()],
+            calendars: Vec::new(),
+            instrument_calendars: BTreeMap::new(),
             credentials: BTreeMap::new(),
         }
     }
 }
 
 impl FileConfig {
-    /// Reads the text of a file; `file` is its name in errors.
+    /// Reads the text of a file that names no other; `file` is its name in errors.
     pub fn parse(file: &str, text: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let none = |_: &str| Err(io::Error::new(io::ErrorKind::Unsupported, "no other file is read here"));
+        Self::parse_with(file, text, environment, &none)
+    }
+
+    /// Reads the text of a file, and what it names through `files`.
+    pub fn parse_with(
+        file: &str,
+        text: &str,
+        environment: Environment<'_>,
+        files: Files<'_>,
+    ) -> Result<Self, ConfigError> {
         Document { file, text, environment }.read(|top| {
             let mut credentials = BTreeMap::new();
             let accounts = accounts::read(top, &mut credentials)?;
+            let calendars = calendars::read(top, files)?;
             Ok(Self {
                 gateway: top.table("gateway", gateway::read)?.unwrap_or_default(),
                 feed: top.table("feed", feed::read)?.unwrap_or_default(),
                 limits: top.table("risk", limits)?.unwrap_or_default(),
                 accounts: accounts.unwrap_or_else(|| vec![accounts::paper()]),
+                instrument_calendars: instruments::read(top, &calendars)?,
+                calendars,
                 credentials,
             })
         })
@@ -75,6 +103,8 @@ impl FileConfig {
 
     /// What the machine is told. `live`: quotes can go stale.
     pub fn to_config(&self, strategies: Vec<StrategyConfig>, live: bool) -> Config {
+        let mut built_in = Config::built_in();
+        self.put_calendars(&mut built_in);
         Config {
             accounts: self.accounts.clone(),
             limits: self.limits.clone(),
@@ -84,7 +114,22 @@ impl FileConfig {
                 burst: self.gateway.trades_burst.unwrap_or(TradeRate::DEFAULT.burst),
             }),
             quote_max_age_ms: if live { self.feed.quote_max_age_ms.unwrap_or(QUOTE_MAX_AGE_MS) } else { 0 },
-            ..Config::built_in()
+            ..built_in
+        }
+    }
+
+    fn put_calendars(&self, config: &mut Config) {
+        for calendar in &self.calendars {
+            match config.calendars.iter_mut().find(|known| known.name == calendar.name) {
+                Some(known) => *known = calendar.clone(),
+                None => config.calendars.push(calendar.clone()),
+            }
+        }
+        for instrument in &mut config.instruments {
+            let Some(name) = self.instrument_calendars.get(instrument.symbol.as_str()) else { continue };
+            let index = config.calendars.iter().position(|calendar| calendar.name == *name);
+            let index = index.expect("a calendar that an instrument names was known when the file was read");
+            instrument.calendar = u16::try_from(index).expect("calendars are bounded");
         }
     }
 }

@@ -187,6 +187,62 @@ fn errors_name_file_line_and_key() {
 }
 
 #[test]
+fn or09_errors_of_calendars_name_what_is_wrong() {
+    let nyse = "[[calendars]]\nname = \"NYSE\"\nzone = \"America/New_York\"\n";
+    for (text, expected) in [
+        (
+            "[[calendars]]\nname = \"NYSE\"\n".to_owned(),
+            "lockstep.toml:1: calendars[0].zone: missing; it takes a time zone such as \"America/New_York\" or \
+             \"UTC-05\"",
+        ),
+        (
+            format!("{nyse}sessions = [\"Mon 9-17\"]\n"),
+            "lockstep.toml:4: calendars[0].sessions: \"Mon 9-17\" is not a session such as \"Mon-Fri 09:30-16:00\" \
+             or \"Sun 17:00-Fri 17:00\"",
+        ),
+        (
+            format!("{nyse}sessions = [\"Mon 09:00-16:00\", \"Mon 15:00-17:00\"]\n"),
+            "lockstep.toml:2: calendars[0].name: calendar `NYSE`: its trade sessions overlap, or one of them is \
+             empty or longer than a week",
+        ),
+        (
+            format!("{nyse}sessions = [\"Mon 09:00-16:00\"]\nquote_sessions = [\"Mon 10:00-20:00\"]\n"),
+            "lockstep.toml:2: calendars[0].name: calendar `NYSE`: it trades at times at which it does not quote: \
+             quote sessions hold the trade sessions",
+        ),
+        (
+            format!("{nyse}holidays = [\"25.12.2024\"]\n"),
+            "lockstep.toml:4: calendars[0].holidays: \"25.12.2024\" is not a date such as \"2024-12-25\", or \
+             \"12-25\" for every year",
+        ),
+        (
+            format!("{nyse}early_closes = [\"2024-07-03\"]\n"),
+            "lockstep.toml:4: calendars[0].early_closes: \"2024-07-03\" is not a date and a time such as \
+             \"2024-07-03 13:00\", or \"12-24 13:00\" for every year",
+        ),
+        (
+            format!("{nyse}{nyse}"),
+            "lockstep.toml:5: calendars[1].name: the calendar `NYSE` is there already, in line 2",
+        ),
+        (
+            "[[calendars]]\nname = \"x\"\nfile = \"hours.json\"\nentry = \"y\"\n".to_owned(),
+            "hours.json: no other file is read here",
+        ),
+        (
+            format!("{nyse}[instruments.EURUSD]\ncalendar = \"NYS\"\n"),
+            "lockstep.toml:5: instruments.EURUSD.calendar: \"NYS\" is not a calendar; there are FX, 24/7, GOLD, \
+             NYSE; did you mean `NYSE`?",
+        ),
+        (
+            "[instruments.EURUSX]\ncalendar = \"FX\"\n".to_owned(),
+            "lockstep.toml:1: instruments.EURUSX: there is no such key; did you mean `EURUSD`?",
+        ),
+    ] {
+        check_error(&text, expected);
+    }
+}
+
+#[test]
 fn gw11_a_wrong_value_from_the_environment_is_not_shown() {
     check_error(
         "[[accounts]]\nid = \"a\"\nleverage = \"${SECRET}\"\n",

@@ -1,12 +1,10 @@
-//! Trading sessions and day rolls: weekly local times in a zone whose offsets are plain data, so
-//! that a calendar can be journaled and is the same on every machine and in every year to come.
+//! Time zones as plain data, so that a calendar can be journaled and is the same on every machine and in
+//! every year to come.
 
-use super::time::{DAY_NS, MINUTE_NS, SECOND_NS, UnixNanos};
+use crate::domain::time::{DAY_NS, MINUTE_NS, SECOND_NS, UnixNanos};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-const MINUTES_A_DAY: i64 = 1_440;
-const MINUTES_A_WEEK: i64 = 7 * MINUTES_A_DAY;
 /// Offsets are tabulated for these years (UTC); outside, the nearest offset goes on.
 const FIRST_YEAR_SECS: i64 = 946_684_800; // 2000-01-01
 const LAST_YEAR_SECS: i64 = 2_840_140_800; // 2060-01-01
@@ -53,7 +51,7 @@ impl Zone {
     }
 
     /// Local wall-clock time as if it were UTC.
-    fn local(&self, at: UnixNanos) -> UnixNanos {
+    pub fn local(&self, at: UnixNanos) -> UnixNanos {
         at.plus(self.offset_at(at) * SECOND_NS)
     }
 
@@ -107,127 +105,12 @@ fn fixed_offset(name: &str) -> Option<i32> {
     Some(sign * (number(hours, 24)? * 3_600 + number(minutes, 60)? * 60))
 }
 
-/// One weekly session in local minutes since Sunday 00:00; `open < close`, at most a week long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WeeklySession {
-    pub open_minute: i64,
-    pub close_minute: i64,
-}
-
-/// Whether a market trades, and until when that stays so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionState {
-    pub open: bool,
-    /// The first instant at which `open` changes; `UnixNanos::MAX` if it never does.
-    pub until: UnixNanos,
-}
-
-/// The trading sessions of a group of instruments. A session includes its opening instant and
-/// excludes its closing instant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Calendar {
-    pub name: String,
-    pub zone: Zone,
-    /// Ascending and disjoint.
-    pub weekly: Vec<WeeklySession>,
-}
-
-impl Calendar {
-    /// Open day and night, all week: coins.
-    pub fn always() -> Self {
-        let week = WeeklySession { open_minute: 0, close_minute: MINUTES_A_WEEK };
-        Self { name: "24/7".into(), zone: Zone::utc(), weekly: vec![week] }
-    }
-
-    /// Currencies and gold: Sunday 17:00 to Friday 17:00 New York time.
-    pub fn forex() -> Self {
-        let zone = Zone::load("America/New_York").expect("the bundled time-zone data has New York");
-        let week = WeeklySession { open_minute: 17 * 60, close_minute: 5 * MINUTES_A_DAY + 17 * 60 };
-        Self { name: "FX".into(), zone, weekly: vec![week] }
-    }
-
-    /// Whether every instant is inside a session.
-    pub fn is_always(&self) -> bool {
-        self.weekly.first().is_some_and(|s| s.open_minute == 0 && s.close_minute == MINUTES_A_WEEK)
-    }
-
-    /// The state at an instant. Costs a few divisions; callers keep the answer until `until`.
-    pub fn state_at(&self, now: UnixNanos) -> SessionState {
-        if self.is_always() {
-            return SessionState { open: true, until: UnixNanos::MAX };
-        }
-        let today = self.zone.local(now).floor(DAY_NS);
-        let weekday = (today.0.div_euclid(DAY_NS) + 4).rem_euclid(7); // 1970-01-01 was a Thursday
-        let sunday = today.plus(-weekday * DAY_NS);
-        for week in -1..=1 {
-            let start = sunday.plus(week * 7 * DAY_NS);
-            for session in &self.weekly {
-                let open = self.zone.instant(start.plus(session.open_minute * MINUTE_NS));
-                let close = self.zone.instant(start.plus(session.close_minute * MINUTE_NS));
-                if now < open {
-                    return SessionState { open: false, until: open };
-                }
-                if now < close {
-                    return SessionState { open: true, until: close };
-                }
-            }
-        }
-        SessionState { open: false, until: UnixNanos::MAX }
-    }
-}
-
-/// The present state of several calendars, kept so that a quote costs one comparison.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sessions {
-    states: Vec<SessionState>,
-}
-
-impl Sessions {
-    /// Reads all calendars anew.
-    pub fn new(calendars: &[Calendar], now: UnixNanos) -> Self {
-        Self { states: calendars.iter().map(|c| c.state_at(now)).collect() }
-    }
-
-    /// Whether the calendar's market trades at `now`; time must not go back between calls.
-    pub fn is_open(&mut self, calendars: &[Calendar], calendar: u16, now: UnixNanos) -> bool {
-        let index = usize::from(calendar);
-        let state = &mut self.states[index];
-        if now >= state.until {
-            *state = calendars[index].state_at(now);
-        }
-        state.open
-    }
-
-    /// The state as last read.
-    pub fn state(&self, calendar: u16) -> SessionState {
-        self.states[usize::from(calendar)]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn at(text: &str) -> UnixNanos {
         UnixNanos::parse(text).expect("an instant")
-    }
-
-    #[test]
-    fn or09_forex_week_in_winter_and_summer() {
-        let fx = Calendar::forex();
-        for (now, open, until) in [
-            ("2012-02-01T00:00:00Z", true, "2012-02-03T22:00:00Z"),
-            ("2012-02-03T21:59:59.999999999Z", true, "2012-02-03T22:00:00Z"),
-            ("2012-02-03T22:00:00Z", false, "2012-02-05T22:00:00Z"),
-            ("2012-02-05T22:00:00Z", true, "2012-02-10T22:00:00Z"),
-            ("2014-05-02T20:59:11.909Z", true, "2014-05-02T21:00:00Z"),
-            // daylight saving begins on Sunday 2012-03-11: the same local close, an hour earlier
-            ("2012-03-10T12:00:00Z", false, "2012-03-11T21:00:00Z"),
-            ("2012-11-04T12:00:00Z", false, "2012-11-04T22:00:00Z"),
-        ] {
-            let expected = SessionState { open, until: at(until) };
-            assert_eq!(fx.state_at(at(now)), expected, "{now}");
-        }
     }
 
     #[test]
