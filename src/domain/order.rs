@@ -48,6 +48,13 @@ pub enum OrderType {
     TrailingStop,
 }
 
+impl OrderType {
+    /// Whether it waits for a trigger before it is a market or a limit order.
+    pub const fn has_trigger(self) -> bool {
+        matches!(self, Self::Stop | Self::StopLimit | Self::TrailingStop)
+    }
+}
+
 /// How long an order lives (FIX tag 59).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -28,6 +28,7 @@ mod reconcile;
 mod resolve;
 mod stops;
 mod terms;
+mod triggers;
 
 const FAR: &str = "far";
 

@@ -485,7 +485,9 @@ pub(super) fn transition(order: &mut Order, event: OrderEvent, now: UnixNanos, o
             // the table knows states and neither volumes nor triggers: what is filled in part rests as such,
             // and so does what was triggered
             order.status = match next {
-                OrderStatus::Accepted if !order.filled.is_zero() => OrderStatus::PartiallyFilled,
+                OrderStatus::Accepted | OrderStatus::Triggered if !order.filled.is_zero() => {
+                    OrderStatus::PartiallyFilled
+                }
                 OrderStatus::Accepted if order.triggered => OrderStatus::Triggered,
                 next => next,
             };

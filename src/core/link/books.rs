@@ -452,6 +452,9 @@ impl Comparison<'_> {
             self.take_terms(&order, state, terms);
         }
         if state.triggered && !order.triggered {
+            if !order.order_type.has_trigger() {
+                return Err(format!("order {id} was triggered there, which has no trigger"));
+            }
             let account = order.account;
             self.take(VenueReport::Triggered { account, order: id, stop_price: None }, None);
         }

@@ -237,9 +237,9 @@ impl Engine {
         let (fills, order) = match report {
             VenueReport::Filled(fill) => (true, fill.order),
             VenueReport::Confirmed { order, .. } => (true, Some(*order)),
-            VenueReport::Accepted { order, .. } | VenueReport::Canceled { order, .. } => {
-                (false, Some(*order))
-            }
+            VenueReport::Accepted { order, .. }
+            | VenueReport::Canceled { order, .. }
+            | VenueReport::Triggered { order, .. } => (false, Some(*order)),
             _ => (false, None),
         };
         let record = order.and_then(|id| account.orders.get(&id));

@@ -14,7 +14,7 @@ use crate::domain::{
         VenueReport,
     },
     money::Money,
-    order::{Stop, Trail},
+    order::{Order, OrderType, Stop, TimeInForce, Trail},
     position::Position,
 };
 use rust_decimal::Decimal;
@@ -51,9 +51,18 @@ impl<'a> Judge<'a> {
             }
             LinkReport::Triggered { order, stop_price } => {
                 let order = &self.order(order)?.order;
-                let spec = self.setup.instrument(order.instrument);
-                let stop_price = stop_price.map(|p| on_grid(spec.to_price(p), "stopPrice", p, spec));
-                VenueReport::Triggered { account, order: order.id, stop_price: stop_price.transpose()? }
+                if !order.order_type.has_trigger() {
+                    return Err(format!(
+                        "it says that order {} was triggered, which has no trigger",
+                        order.id
+                    ));
+                }
+                let terms = TriggerTerms { stop_price: *stop_price, ..TriggerTerms::default() };
+                VenueReport::Triggered {
+                    account,
+                    order: order.id,
+                    stop_price: self.trigger(order, &terms)?.0,
+                }
             }
             LinkReport::CancelRejected { order, reason } => {
                 let order = self.order(order)?.order.id;
@@ -111,21 +120,41 @@ impl<'a> Judge<'a> {
             return Err(format!("it makes order {} smaller than what is filled of it", order.id));
         }
         let (stop_loss, take_profit) = stops(levels, spec)?;
+        let (stop_price, trail) = self.trigger(order, trigger)?;
         Ok(VenueModify {
             account: order.account.clone(),
             target: ModifyTarget::Order(order.id),
             instrument: order.instrument,
             volume: Some(volume),
             price: price.map(|p| on_grid(spec.to_price(p), "price", p, spec)).transpose()?,
-            stop_price: trigger
-                .stop_price
-                .map(|p| on_grid(spec.to_price(p), "stopPrice", p, spec))
-                .transpose()?,
-            trail: trail(trigger, spec)?,
-            lifetime: trigger.tif.map(|tif| Lifetime { tif, expires_at: trigger.expires_at }),
+            stop_price,
+            trail,
+            lifetime: lifetime(order, trigger)?,
             stop_loss,
             take_profit,
         })
+    }
+
+    /// Where an order's trigger is and how it trails, by a word that says it has one.
+    pub(super) fn trigger(
+        self,
+        order: &Order,
+        terms: &TriggerTerms,
+    ) -> Result<(Option<Price>, Option<Trail>), String> {
+        let spec = self.setup.instrument(order.instrument);
+        let trails = order.order_type == OrderType::TrailingStop;
+        if !order.order_type.has_trigger() {
+            return match (terms.stop_price, terms.trail_distance.or(terms.trail_percent)) {
+                (None, None) => Ok((None, None)),
+                _ => Err(format!("it tells of a trigger of order {}, which has none", order.id)),
+            };
+        }
+        let stop_price = terms.stop_price.map(|p| on_grid(spec.to_price(p), "stopPrice", p, spec));
+        let trail = trail(terms, spec)?;
+        if trail.is_some() && !trails {
+            return Err(format!("it lets order {} trail, which does not", order.id));
+        }
+        Ok((stop_price.transpose()?, trail))
     }
 
     pub(super) fn position_terms(
@@ -273,6 +302,20 @@ impl<'a> Judge<'a> {
         }
         Err(format!("its {what} {amount} has more digits than {} has", self.account.config.currency))
     }
+}
+
+/// How long an order lives. What is not said is as it was; a date that nobody has said there must be one of.
+fn lifetime(order: &Order, terms: &TriggerTerms) -> Result<Option<Lifetime>, String> {
+    if terms.tif.is_none() && terms.expires_at.is_none() {
+        return Ok(None);
+    }
+    let tif = terms.tif.unwrap_or(order.tif);
+    let known = order.expires_at.filter(|_| tif == order.tif);
+    let expires_at = terms.expires_at.or(known).filter(|_| tif != TimeInForce::Gtc);
+    if tif == TimeInForce::Gtd && expires_at.is_none() {
+        return Err(format!("it does not say until when order {} is good", order.id));
+    }
+    Ok(Some(Lifetime { tif, expires_at }))
 }
 
 fn trail(terms: &TriggerTerms, spec: &Instrument) -> Result<Option<Trail>, String> {
