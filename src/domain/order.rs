@@ -289,6 +289,9 @@ pub struct Order {
     pub updated_at: UnixNanos,
     /// Why it was rejected, cancelled, or exited.
     pub reason: Option<String>,
+    /// The venue's number for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_code: Option<i64>,
     /// The intent that asked for its end, if one did.
     pub ended_by: Option<IntentId>,
     /// The intent that asked for new terms which the venue has not confirmed.

@@ -26,6 +26,7 @@ mod impossible;
 mod orders;
 mod reconcile;
 mod resolve;
+mod retcodes;
 mod stops;
 mod terms;
 mod triggers;

@@ -96,7 +96,7 @@ fn ex07_a_trigger_is_told_once_and_again_without_effect() {
     // what is on its way when it is triggered stays on its way
     let cancel = CancelOrders { account: account_id(FAR), target: CancelTarget::Order(order) };
     assert_eq!(far.send(CommandBody::Cancel(cancel)), None);
-    far.report(LinkReport::CancelRejected { order: order.to_string(), reason: "BUSY".into() });
+    far.report(LinkReport::CancelRejected { order: order.to_string(), reason: "BUSY".into(), retcode: None });
     assert_eq!(far.order(order), OrderStatus::Triggered, "it rests on as what it is");
     far.report(LinkReport::Canceled { order: order.to_string(), reason: None });
     far.report(triggered(order, None));
