@@ -10,6 +10,7 @@ use crate::{
     domain::{
         id::AccountId,
         message::{ErrorCode, LinkReport, NumberedReport, Refusal, VenueOrderStatus},
+        retcode,
     },
     node::{
         connector::wire::{Sync, VenueFrame},
@@ -251,8 +252,8 @@ impl Clerk {
                     Target::Order(name) => (Some(name), None),
                     Target::Position(name) => (None, Some(name)),
                 };
-                let reason = refusal.reason().to_owned();
-                self.answer(LinkReport::ModifyRejected { order, position, reason }).await
+                let (reason, retcode) = why(refusal.reason());
+                self.answer(LinkReport::ModifyRejected { order, position, reason, retcode }).await
             }
         }
     }
@@ -263,7 +264,10 @@ impl Clerk {
             // the first one is not ended by the second
             DUPLICATE => self.status(&[order]).await,
             _ if has_event || refusal.code == ErrorCode::Timeout => Ok(()),
-            reason => self.answer(LinkReport::Rejected { order, reason: reason.to_owned() }).await,
+            reason => {
+                let (reason, retcode) = why(reason);
+                self.answer(LinkReport::Rejected { order, reason, retcode }).await
+            }
         }
     }
 
@@ -275,8 +279,8 @@ impl Clerk {
             (ErrorCode::NotFound, _) if self.in_flight.contains(&order) => Ok(()),
             (ErrorCode::NotFound, _) => self.status(&[order]).await,
             (_, reason) => {
-                let reason = reason.to_owned();
-                self.answer(LinkReport::CancelRejected { order, reason }).await
+                let (reason, retcode) = why(reason);
+                self.answer(LinkReport::CancelRejected { order, reason, retcode }).await
             }
         }
     }
@@ -297,6 +301,11 @@ impl Clerk {
     async fn say(&self, frame: VenueFrame) -> Result<(), Stop> {
         self.out.send(frame).await.map_err(|_| Stop::new("GONE"))
     }
+}
+
+/// A reason of ours, and MetaTrader's number where there is one.
+fn why(reason: &str) -> (String, Option<i64>) {
+    (reason.to_owned(), retcode::of_refusal(reason))
 }
 
 async fn next(releases: &mut Option<mpsc::Receiver<Arc<Release>>>) -> Option<Arc<Release>> {

@@ -10,6 +10,7 @@ use crate::{
             PositionView, Refusal, TradeClosed, TradeExecuted, TradeModified, TradeRejected, TriggerTerms,
         },
         order::OrderStatus,
+        retcode,
     },
     node::{handle::Handle, hub::Release, journal::StoredEvent},
 };
@@ -124,7 +125,8 @@ fn rejected(rejected: TradeRejected) -> Option<LinkReport> {
         return None;
     }
     let reason = if rejected.by == "venue" { rejected.reason } else { rejected.code };
-    Some(LinkReport::Rejected { order, reason })
+    let retcode = retcode::of_refusal(&reason);
+    Some(LinkReport::Rejected { order, reason, retcode })
 }
 
 fn modified(modified: TradeModified) -> Option<LinkReport> {

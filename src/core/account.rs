@@ -53,6 +53,9 @@ impl OrderRecord {
 pub(crate) struct TermsKept {
     pub at: UnixNanos,
     pub reason: String,
+    /// The venue's number for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<i64>,
 }
 
 /// The day that daily limits look at (RK04).

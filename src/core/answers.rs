@@ -11,6 +11,7 @@ use crate::domain::message::{
     ReplyBody, StopReply, TradeTarget,
 };
 use crate::domain::order::OrderStatus;
+use crate::domain::retcode;
 use crate::domain::time::{SECOND_NS, UnixNanos};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -236,7 +237,7 @@ impl Engine {
     ) -> Option<Result<ReplyBody, Refusal>> {
         let setup = self.setup();
         if let Some(kept) = intent.and_then(|intent| account.terms_kept.get(&intent)) {
-            return Some(Err(terms_kept(target, &kept.reason)));
+            return Some(Err(terms_kept(target, &kept.reason, kept.code)));
         }
         let waits = |by: Option<IntentId>| intent.is_some() && by == intent;
         let reply = match target {
@@ -254,7 +255,7 @@ impl Engine {
                     let position = account.position_view(position, &setup, &self.market);
                     ModifyReply::Position { position, journal_offset }
                 }
-                None => return Some(Err(terms_kept(target, ENDED_BEFORE))),
+                None => return Some(Err(terms_kept(target, ENDED_BEFORE, None))),
             },
         };
         Some(Ok(ReplyBody::Modify(Box::new(reply))))
@@ -285,10 +286,8 @@ impl Engine {
             OrderStatus::Rejected => {
                 let reason = order.reason.clone().unwrap_or_default();
                 let message = format!("the venue rejected the order: {reason}");
-                Some(Err(Refusal::new(ErrorCode::ConnectorError, "VENUE_REJECTED", message)
-                    .with("venueReason", reason)
-                    .with("outcome", "not_started")
-                    .with("orderId", id.to_string())))
+                let refusal = venue_rejected(message, &reason, order.venue_code);
+                Some(Err(refusal.with("orderId", id.to_string())))
             }
             _ => Some(Ok(ReplyBody::Place(PlaceReply {
                 intent_id: order.intent_id,
@@ -343,7 +342,7 @@ impl Engine {
 }
 
 /// The terms that were asked for did not come about.
-fn terms_kept(target: TradeTarget, reason: &str) -> Refusal {
+fn terms_kept(target: TradeTarget, reason: &str, code: Option<i64>) -> Refusal {
     match target {
         _ if reason == NOT_SENT => {
             let message = "the new terms were stopped before they were sent to their venue";
@@ -351,8 +350,7 @@ fn terms_kept(target: TradeTarget, reason: &str) -> Refusal {
         }
         _ if reason != ENDED_BEFORE => {
             let message = format!("the venue keeps the terms as they are: {reason}");
-            let refusal = Refusal::new(ErrorCode::ConnectorError, "VENUE_REJECTED", message);
-            refusal.with("venueReason", reason).with("outcome", "not_started")
+            venue_rejected(message, reason, code)
         }
         TradeTarget::Order(id) => {
             let message = format!("order {id} ended before its venue took the new terms");
@@ -362,6 +360,18 @@ fn terms_kept(target: TradeTarget, reason: &str) -> Refusal {
             let message = format!("position {id} was closed before its venue took the new levels");
             Refusal::new(ErrorCode::Conflict, "POSITION_CLOSED", message).with("positionId", id.to_string())
         }
+    }
+}
+
+/// A venue's refusal: its reason, and the number if it gave one, which tells whether to try again.
+fn venue_rejected(message: String, reason: &str, code: Option<i64>) -> Refusal {
+    let refusal = Refusal::new(ErrorCode::ConnectorError, "VENUE_REJECTED", message)
+        .with("venueReason", reason)
+        .with("outcome", "not_started");
+    match code {
+        None => refusal,
+        Some(number) if retcode::is_retryable(number) => refusal.with("venueCode", number).retryable(),
+        Some(number) => refusal.with("venueCode", number),
     }
 }
 

@@ -225,6 +225,7 @@ impl Engine {
                 by: "gateway".to_owned(),
                 code: REASON.to_owned(),
                 reason: message.to_owned(),
+                venue_code: None,
                 violations: Vec::new(),
             }
             .into(),
@@ -288,6 +289,7 @@ impl Engine {
                 by: "gateway".to_owned(),
                 code: first.code.name().to_owned(),
                 reason: first.message.clone(),
+                venue_code: None,
                 violations: violations.clone(),
             }
             .into(),

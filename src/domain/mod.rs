@@ -18,4 +18,5 @@ pub mod money;
 pub mod order;
 pub mod position;
 pub mod rates;
+pub mod retcode;
 pub mod time;

@@ -48,6 +48,13 @@ pub enum OrderType {
     TrailingStop,
 }
 
+impl OrderType {
+    /// Whether it waits for a trigger before it is a market or a limit order.
+    pub const fn has_trigger(self) -> bool {
+        matches!(self, Self::Stop | Self::StopLimit | Self::TrailingStop)
+    }
+}
+
 /// How long an order lives (FIX tag 59).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -282,6 +289,9 @@ pub struct Order {
     pub updated_at: UnixNanos,
     /// Why it was rejected, cancelled, or exited.
     pub reason: Option<String>,
+    /// The venue's number for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_code: Option<i64>,
     /// The intent that asked for its end, if one did.
     pub ended_by: Option<IntentId>,
     /// The intent that asked for new terms which the venue has not confirmed.

@@ -28,7 +28,12 @@ impl Venue {
                 if reason == POST_ONLY_WOULD_CROSS {
                     out.marks.push(Mark::PostOnlyRefused);
                 }
-                out.reports.push(VenueReport::ModifyRejected { account, target, reason: reason.to_owned() });
+                out.reports.push(VenueReport::ModifyRejected {
+                    account,
+                    target,
+                    reason: reason.to_owned(),
+                    code: None,
+                });
             }
             Ok(stop_price) => {
                 let stop_price = stop_price.or(terms.stop_price);

@@ -39,6 +39,7 @@ impl Venue {
             account: order.account.clone(),
             order: order.order,
             reason: reason.to_owned(),
+            code: None,
         };
         let Some(&index) = self.index.get(&order.account) else {
             out.reports.push(rejected("ACCOUNT_UNKNOWN"));

@@ -26,8 +26,10 @@ mod impossible;
 mod orders;
 mod reconcile;
 mod resolve;
+mod retcodes;
 mod stops;
 mod terms;
+mod triggers;
 
 const FAR: &str = "far";
 

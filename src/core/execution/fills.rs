@@ -127,6 +127,7 @@ impl Desk<'_> {
             created_at: self.now,
             updated_at: self.now,
             reason: Some(reason_name(fill.reason).to_owned()),
+            venue_code: None,
             ended_by: None,
             modified_by: None,
             asked: None,
@@ -264,7 +265,7 @@ impl Desk<'_> {
             && let Some(Position { modified_by: Some(intent), venue_position: venue, .. }) =
                 self.account.positions.remove(&id)
         {
-            self.terms_kept(&ModifyTarget::Position { id, venue }, intent, ENDED_BEFORE);
+            self.terms_kept(&ModifyTarget::Position { id, venue }, intent, ENDED_BEFORE, None);
         }
     }
 }

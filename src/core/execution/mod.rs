@@ -84,6 +84,7 @@ impl Desk<'_> {
             created_at: self.now,
             updated_at: self.now,
             reason: ticket.reason,
+            venue_code: None,
             ended_by: None,
             modified_by: None,
             asked: None,
@@ -153,18 +154,19 @@ impl Desk<'_> {
                     record.order.venue_order.clone_from(venue_order);
                 }
             }
-            VenueReport::Rejected { account, order, reason } if self.has_rested(*order) => {
+            VenueReport::Rejected { account, order, reason, .. } if self.has_rested(*order) => {
                 // it had been taken: this is its end, and no refusal
                 let (account, reason) = (account.clone(), Some(reason.clone()));
                 self.report(&VenueReport::Canceled { account, order: *order, reason });
             }
-            VenueReport::Rejected { order, reason, .. } => {
+            VenueReport::Rejected { order, reason, code, .. } => {
                 if self.advance(*order, OrderEvent::Reject, Some(reason)) {
                     self.out.marks.push(Mark::OrderRejected);
-                    self.rejected(*order, reason);
+                    self.rejected(*order, reason, *code);
                     self.archive(*order);
                 }
             }
+            VenueReport::InDoubt { order, .. } => self.lose_track_of(*order),
             VenueReport::Canceled { order, reason, .. } => {
                 if self.advance(*order, OrderEvent::Cancel, reason.as_deref()) {
                     self.canceled(*order);
@@ -187,7 +189,9 @@ impl Desk<'_> {
             VenueReport::Triggered { order, stop_price, .. } => self.triggered(*order, *stop_price),
             VenueReport::Trailed { order, stop_price, .. } => self.trailed(*order, *stop_price),
             VenueReport::Modified(terms) => self.modified(terms),
-            VenueReport::ModifyRejected { target, reason, .. } => self.modify_rejected(target, reason),
+            VenueReport::ModifyRejected { target, reason, code, .. } => {
+                self.modify_rejected(target, reason, *code);
+            }
             VenueReport::Filled(fill) => self.fill(fill),
             VenueReport::Confirmed { order, volume, venue_fill, venue_position, .. } => {
                 self.confirmed(*order, *volume, venue_fill, venue_position);
@@ -313,7 +317,7 @@ impl Desk<'_> {
     }
 
     /// The old terms stay (CT09: a refused change keeps the old stop).
-    fn modify_rejected(&mut self, target: &ModifyTarget, reason: &str) {
+    fn modify_rejected(&mut self, target: &ModifyTarget, reason: &str, code: Option<i64>) {
         self.out.marks.push(Mark::ModifyRejected);
         let intent = match target {
             ModifyTarget::Order(id) => {
@@ -329,7 +333,7 @@ impl Desk<'_> {
             }
         };
         if let Some(intent) = intent {
-            self.terms_kept(target, intent, reason);
+            self.terms_kept(target, intent, reason, code);
         }
     }
 
@@ -346,11 +350,11 @@ impl Desk<'_> {
                 transition(order, OrderEvent::KeepResting, self.now, self.out);
                 self.touched.order(self.index, id);
             }
-            self.terms_kept(&ModifyTarget::Order(id), intent, reason);
+            self.terms_kept(&ModifyTarget::Order(id), intent, reason, None);
         } else if let Some(position) = positions.find(|p| p.modified_by == by) {
             position.modified_by = None;
             let target = ModifyTarget::Position { id: position.id, venue: position.venue_position.clone() };
-            self.terms_kept(&target, intent, reason);
+            self.terms_kept(&target, intent, reason, None);
         } else {
             return false;
         }
@@ -362,13 +366,20 @@ impl Desk<'_> {
     fn end_terms_of(&mut self, id: OrderId) {
         let record = self.account.orders.get_mut(&id);
         if let Some(intent) = record.and_then(|r| r.order.end_terms()) {
-            self.terms_kept(&ModifyTarget::Order(id), intent, ENDED_BEFORE);
+            self.terms_kept(&ModifyTarget::Order(id), intent, ENDED_BEFORE, None);
         }
     }
 
     /// Tells that new terms did not come about, and keeps it for whoever asked for them.
-    fn terms_kept(&mut self, target: &ModifyTarget, intent_id: IntentId, reason: &str) {
-        self.account.terms_kept.insert(intent_id, TermsKept { at: self.now, reason: reason.to_owned() });
+    fn terms_kept(
+        &mut self,
+        target: &ModifyTarget,
+        intent_id: IntentId,
+        reason: &str,
+        venue_code: Option<i64>,
+    ) {
+        let kept = TermsKept { at: self.now, reason: reason.to_owned(), code: venue_code };
+        self.account.terms_kept.insert(intent_id, kept);
         let (by, code) = match reason {
             ENDED_BEFORE => ("gateway", "CONFLICT"),
             NOT_SENT => ("gateway", NOT_SENT),
@@ -386,6 +397,7 @@ impl Desk<'_> {
                 by: by.to_owned(),
                 code: code.to_owned(),
                 reason: reason.to_owned(),
+                venue_code,
                 violations: Vec::new(),
             }
             .into(),
@@ -395,13 +407,15 @@ impl Desk<'_> {
     /// The link broke: what was asked for and not confirmed may have happened or not (LV03).
     pub(crate) fn lose_track(&mut self) {
         let open: Vec<OrderId> = self.account.open_orders.iter().copied().collect();
-        for id in open {
-            let order = &mut self.account.orders.get_mut(&id).expect("open orders are recorded").order;
-            if order.status.next(OrderEvent::LoseTrack).is_some() {
-                transition(order, OrderEvent::LoseTrack, self.now, self.out);
-                self.out.marks.push(Mark::OrderUnknown);
-                self.touched.order(self.index, id);
-            }
+        open.into_iter().for_each(|id| self.lose_track_of(id));
+    }
+
+    fn lose_track_of(&mut self, id: OrderId) {
+        let Some(record) = self.account.orders.get_mut(&id) else { return };
+        if record.order.status.next(OrderEvent::LoseTrack).is_some() {
+            transition(&mut record.order, OrderEvent::LoseTrack, self.now, self.out);
+            self.out.marks.push(Mark::OrderUnknown);
+            self.touched.order(self.index, id);
         }
     }
 
@@ -436,8 +450,9 @@ impl Desk<'_> {
         true
     }
 
-    fn rejected(&mut self, id: OrderId, reason: &str) {
-        let order = &self.account.orders[&id].order;
+    fn rejected(&mut self, id: OrderId, reason: &str, venue_code: Option<i64>) {
+        let order = &mut self.account.orders.get_mut(&id).expect("it has just advanced").order;
+        order.venue_code = venue_code;
         self.out.events.push(
             TradeRejected {
                 intent_id: order.intent_id,
@@ -447,6 +462,7 @@ impl Desk<'_> {
                 by: "venue".to_owned(),
                 code: "VENUE_REJECTED".to_owned(),
                 reason: reason.to_owned(),
+                venue_code,
                 violations: Vec::new(),
             }
             .into(),
@@ -485,7 +501,9 @@ pub(super) fn transition(order: &mut Order, event: OrderEvent, now: UnixNanos, o
             // the table knows states and neither volumes nor triggers: what is filled in part rests as such,
             // and so does what was triggered
             order.status = match next {
-                OrderStatus::Accepted if !order.filled.is_zero() => OrderStatus::PartiallyFilled,
+                OrderStatus::Accepted | OrderStatus::Triggered if !order.filled.is_zero() => {
+                    OrderStatus::PartiallyFilled
+                }
                 OrderStatus::Accepted if order.triggered => OrderStatus::Triggered,
                 next => next,
             };

@@ -284,10 +284,13 @@ impl Comparison<'_> {
         let account = order.account.clone();
         if state.status == VenueOrderStatus::Unknown {
             let in_doubt = order.status == OrderStatus::Unknown;
+            if in_doubt && self.account.session.in_doubt.contains(&id) {
+                return Ok(()); // this session proves nothing of it
+            }
             if in_doubt && self.account.session.capabilities.fencing {
                 let reason = NOT_RECEIVED.to_owned();
                 self.take(
-                    VenueReport::Rejected { account, order: id, reason },
+                    VenueReport::Rejected { account, order: id, reason, code: None },
                     Some(Mark::UnknownNotReceived),
                 );
             } else if !in_doubt && self.account.session.log_changed {
@@ -326,7 +329,7 @@ impl Comparison<'_> {
                 let reason = state.reason.as_deref().map_or_else(|| "REJECTED".to_owned(), translate::reason);
                 let report = match order.status {
                     OrderStatus::Unknown | OrderStatus::Submitted => {
-                        VenueReport::Rejected { account, order: id, reason }
+                        VenueReport::Rejected { account, order: id, reason, code: None }
                     }
                     _ => VenueReport::Canceled { account, order: id, reason: Some(reason) },
                 };
@@ -452,6 +455,9 @@ impl Comparison<'_> {
             self.take_terms(&order, state, terms);
         }
         if state.triggered && !order.triggered {
+            if !order.order_type.has_trigger() {
+                return Err(format!("order {id} was triggered there, which has no trigger"));
+            }
             let account = order.account;
             self.take(VenueReport::Triggered { account, order: id, stop_price: None }, None);
         }

@@ -1,6 +1,6 @@
 //! What happens on a link, one thing at a time.
 
-use super::translate::Judge;
+use super::{doubt::settles_nothing, translate::Judge};
 use crate::core::{
     account::OrderRecord, answers::ANSWER_WITHIN_NS, engine::Engine, execution::NOT_SENT, timers::Timer,
 };
@@ -64,6 +64,7 @@ impl Engine {
         session.capabilities = up.capabilities.clone();
         session.resend_asked = false;
         session.syncs = 0;
+        session.in_doubt.clear();
         if session.log.as_ref() != Some(&up.log) || !up.capabilities.resend {
             session.log = Some(up.log.clone());
             session.log_changed = true;
@@ -152,7 +153,7 @@ impl Engine {
             return self.link_fault(now, index, &reason, out);
         }
         let mut compare = false;
-        if !self.is_too_late(index, &report.report) {
+        if !self.is_too_late(index, &report.report) && !settles_nothing(&report.report) {
             match self.judge(index, &report.report) {
                 Err(reason) => return self.link_fault(now, index, &reason, out),
                 Ok(believed) if believed.is_empty() => out.marks.push(Mark::DuplicateFill),
@@ -182,6 +183,9 @@ impl Engine {
         report: &LinkReport,
         out: &mut Outputs,
     ) {
+        if settles_nothing(report) {
+            return;
+        }
         let account = &self.accounts[index];
         let status = |name: &str| {
             OrderId::parse(name).ok().and_then(|id| account.orders.get(&id)).map(|r| r.order.status)
@@ -237,9 +241,10 @@ impl Engine {
         let (fills, order) = match report {
             VenueReport::Filled(fill) => (true, fill.order),
             VenueReport::Confirmed { order, .. } => (true, Some(*order)),
-            VenueReport::Accepted { order, .. } | VenueReport::Canceled { order, .. } => {
-                (false, Some(*order))
-            }
+            VenueReport::Accepted { order, .. }
+            | VenueReport::Canceled { order, .. }
+            | VenueReport::InDoubt { order, .. }
+            | VenueReport::Triggered { order, .. } => (false, Some(*order)),
             _ => (false, None),
         };
         let record = order.and_then(|id| account.orders.get(&id));
@@ -248,7 +253,8 @@ impl Engine {
         let ended = record.is_some_and(|r| r.order.status.is_terminal());
         let in_doubt = [OrderStatus::Submitted, OrderStatus::PendingCancel, OrderStatus::Unknown];
         let rests = record.is_some_and(|r| !in_doubt.contains(&r.order.status));
-        if record.is_some_and(|r| r.order.status == OrderStatus::Unknown) {
+        let in_doubt_again = matches!(report, VenueReport::InDoubt { .. });
+        if record.is_some_and(|r| r.order.status == OrderStatus::Unknown) && !in_doubt_again {
             out.marks.push(Mark::UnknownFound);
         }
         if contradicts {
@@ -268,6 +274,9 @@ impl Engine {
             return; // its status was asked for, and came before
         }
         self.report(now, report, out);
+        if let VenueReport::InDoubt { order, .. } = report {
+            self.ask_about(index, *order, out);
+        }
     }
 
     /// Reports were lost. What the account holds is not known until they or the books are there.
@@ -367,9 +376,12 @@ impl Engine {
                 Err(reason) => return self.link_fault(now, index, &reason, out),
             };
             match state.status {
-                VenueOrderStatus::Working if order.status == OrderStatus::Submitted => {
+                VenueOrderStatus::Working
+                    if matches!(order.status, OrderStatus::Submitted | OrderStatus::Unknown) =>
+                {
                     let (account, venue_order) = (order.account.clone(), state.venue_order.clone());
-                    self.report(now, &VenueReport::Accepted { account, order: order.id, venue_order }, out);
+                    let taken = VenueReport::Accepted { account, order: order.id, venue_order };
+                    self.believe(now, index, &taken, out);
                 }
                 VenueOrderStatus::Working if order.status == OrderStatus::PendingCancel => {
                     let account = order.account.clone();
@@ -377,8 +389,10 @@ impl Engine {
                 }
                 VenueOrderStatus::Working => {}
                 VenueOrderStatus::Unknown
-                    if matches!(order.status, OrderStatus::Submitted | OrderStatus::PendingCancel) =>
+                    if matches!(order.status, OrderStatus::Submitted | OrderStatus::PendingCancel)
+                        || self.is_in_doubt(index, &order) =>
                 {
+                    // only a later session's word proves that it never will be
                     let reason = format!("the venue does not know order {}, which was sent to it", order.id);
                     return self.begin_again(now, index, &reason, out);
                 }

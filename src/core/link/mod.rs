@@ -5,6 +5,7 @@
 //! every other report. Knows no socket and no frame; times and names come as arguments.
 
 mod books;
+mod doubt;
 mod events;
 mod session;
 mod translate;

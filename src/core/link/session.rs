@@ -1,12 +1,12 @@
 //! What the engine keeps of an account's link.
 
 use crate::domain::{
-    id::{FillId, IntentId, PositionId},
+    id::{FillId, IntentId, OrderId, PositionId},
     message::Capabilities,
     time::UnixNanos,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The link of an account. Of paper accounts only the first three fields are used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub(crate) struct Session {
     pub opened: bool,
     /// A deadline waits for answers that are due.
     pub watched: bool,
+    /// Orders that this session has refused in a way which proves nothing (LV03).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub in_doubt: BTreeSet<OrderId>,
     /// Fills by the venue's names, as long as their orders are remembered (LV01).
     pub fills: BTreeMap<String, FillId>,
     pub last_fill: Option<String>,
@@ -78,6 +81,7 @@ impl Default for Session {
             log_changed: false,
             opened: false,
             watched: false,
+            in_doubt: BTreeSet::new(),
             fills: BTreeMap::new(),
             last_fill: None,
             positions: BTreeMap::new(),

@@ -7,15 +7,16 @@ use crate::core::{
 };
 use crate::domain::{
     config::Setup,
-    id::{FillId, OrderId, PositionId},
+    id::{AccountId, FillId, OrderId, PositionId},
     instrument::{Instrument, InstrumentId, Price, Volume},
     message::{
         Levels, Lifetime, LinkFill, LinkReport, ModifyTarget, TriggerTerms, VenueFill, VenueModify,
         VenueReport,
     },
     money::Money,
-    order::{Stop, Trail},
+    order::{Order, OrderType, Stop, TimeInForce, Trail},
     position::Position,
+    retcode::{self, NO_CHANGES},
 };
 use rust_decimal::Decimal;
 
@@ -38,9 +39,13 @@ impl<'a> Judge<'a> {
                 order: self.order(order)?.order.id,
                 venue_order: venue_order.clone(),
             },
-            LinkReport::Rejected { order, reason } => {
+            LinkReport::Rejected { order, reason, retcode } => {
                 let order = self.order(order)?.order.id;
-                VenueReport::Rejected { account, order, reason: self::reason(reason) }
+                if retcode.is_some_and(retcode::leaves_doubt) {
+                    VenueReport::InDoubt { account, order }
+                } else {
+                    VenueReport::Rejected { account, order, reason: why(reason, *retcode), code: *retcode }
+                }
             }
             LinkReport::Canceled { order, reason } => {
                 let order = self.order(order)?.order.id;
@@ -51,26 +56,47 @@ impl<'a> Judge<'a> {
             }
             LinkReport::Triggered { order, stop_price } => {
                 let order = &self.order(order)?.order;
-                let spec = self.setup.instrument(order.instrument);
-                let stop_price = stop_price.map(|p| on_grid(spec.to_price(p), "stopPrice", p, spec));
-                VenueReport::Triggered { account, order: order.id, stop_price: stop_price.transpose()? }
+                if !order.order_type.has_trigger() {
+                    return Err(format!(
+                        "it says that order {} was triggered, which has no trigger",
+                        order.id
+                    ));
+                }
+                let terms = TriggerTerms { stop_price: *stop_price, ..TriggerTerms::default() };
+                VenueReport::Triggered {
+                    account,
+                    order: order.id,
+                    stop_price: self.trigger(order, &terms)?.0,
+                }
             }
-            LinkReport::CancelRejected { order, reason } => {
+            LinkReport::CancelRejected { order, reason, retcode } => {
                 let order = self.order(order)?.order.id;
-                VenueReport::CancelRejected { account, order, reason: self::reason(reason) }
+                VenueReport::CancelRejected { account, order, reason: why(reason, *retcode) }
             }
             LinkReport::Modified { order, volume, price, trigger, levels } => {
                 VenueReport::Modified(self.order_terms(order, *volume, *price, trigger, levels)?)
             }
-            LinkReport::ModifyRejected { order, position, reason } => {
-                let target = match (order, position) {
-                    (Some(order), None) => ModifyTarget::Order(self.order(order)?.order.id),
+            LinkReport::ModifyRejected { order, position, reason, retcode } => {
+                let (target, as_they_are) = match (order, position) {
+                    (Some(order), None) => {
+                        let order = &self.order(order)?.order;
+                        (ModifyTarget::Order(order.id), order.modified_by.map(|_| terms_of(order)))
+                    }
                     (None, Some(name)) => {
-                        ModifyTarget::Position { id: self.position(name)?.id, venue: Some(name.clone()) }
+                        let held = self.position(name)?;
+                        let target = ModifyTarget::Position { id: held.id, venue: Some(name.clone()) };
+                        (target.clone(), held.modified_by.map(|_| levels_of(&account, target, held)))
                     }
                     _ => return Err("it refuses new terms of neither one order nor one position".into()),
                 };
-                VenueReport::ModifyRejected { account, target, reason: self::reason(reason) }
+                match as_they_are.filter(|_| *retcode == Some(NO_CHANGES)) {
+                    // its log is told in order: what it has is what we know of it
+                    Some(terms) => VenueReport::Modified(terms),
+                    None => {
+                        let reason = why(reason, *retcode);
+                        VenueReport::ModifyRejected { account, target, reason, code: *retcode }
+                    }
+                }
             }
             LinkReport::Position { position, levels } => {
                 VenueReport::Modified(self.position_terms(self.position(position)?, position, levels)?)
@@ -111,21 +137,41 @@ impl<'a> Judge<'a> {
             return Err(format!("it makes order {} smaller than what is filled of it", order.id));
         }
         let (stop_loss, take_profit) = stops(levels, spec)?;
+        let (stop_price, trail) = self.trigger(order, trigger)?;
         Ok(VenueModify {
             account: order.account.clone(),
             target: ModifyTarget::Order(order.id),
             instrument: order.instrument,
             volume: Some(volume),
             price: price.map(|p| on_grid(spec.to_price(p), "price", p, spec)).transpose()?,
-            stop_price: trigger
-                .stop_price
-                .map(|p| on_grid(spec.to_price(p), "stopPrice", p, spec))
-                .transpose()?,
-            trail: trail(trigger, spec)?,
-            lifetime: trigger.tif.map(|tif| Lifetime { tif, expires_at: trigger.expires_at }),
+            stop_price,
+            trail,
+            lifetime: lifetime(order, trigger)?,
             stop_loss,
             take_profit,
         })
+    }
+
+    /// Where an order's trigger is and how it trails, by a word that says it has one.
+    pub(super) fn trigger(
+        self,
+        order: &Order,
+        terms: &TriggerTerms,
+    ) -> Result<(Option<Price>, Option<Trail>), String> {
+        let spec = self.setup.instrument(order.instrument);
+        let trails = order.order_type == OrderType::TrailingStop;
+        if !order.order_type.has_trigger() {
+            return match (terms.stop_price, terms.trail_distance.or(terms.trail_percent)) {
+                (None, None) => Ok((None, None)),
+                _ => Err(format!("it tells of a trigger of order {}, which has none", order.id)),
+            };
+        }
+        let stop_price = terms.stop_price.map(|p| on_grid(spec.to_price(p), "stopPrice", p, spec));
+        let trail = trail(terms, spec)?;
+        if trail.is_some() && !trails {
+            return Err(format!("it lets order {} trail, which does not", order.id));
+        }
+        Ok((stop_price.transpose()?, trail))
     }
 
     pub(super) fn position_terms(
@@ -275,6 +321,20 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// How long an order lives. What is not said is as it was; a date that nobody has said there must be one of.
+fn lifetime(order: &Order, terms: &TriggerTerms) -> Result<Option<Lifetime>, String> {
+    if terms.tif.is_none() && terms.expires_at.is_none() {
+        return Ok(None);
+    }
+    let tif = terms.tif.unwrap_or(order.tif);
+    let known = order.expires_at.filter(|_| tif == order.tif);
+    let expires_at = terms.expires_at.or(known).filter(|_| tif != TimeInForce::Gtc);
+    if tif == TimeInForce::Gtd && expires_at.is_none() {
+        return Err(format!("it does not say until when order {} is good", order.id));
+    }
+    Ok(Some(Lifetime { tif, expires_at }))
+}
+
 fn trail(terms: &TriggerTerms, spec: &Instrument) -> Result<Option<Trail>, String> {
     match (terms.trail_distance, terms.trail_percent) {
         (Some(distance), _) => {
@@ -305,6 +365,43 @@ pub(super) fn level(level: Option<Decimal>, spec: &Instrument) -> Result<Option<
 fn stops(levels: &Levels, spec: &Instrument) -> Result<(Option<Stop>, Option<Stop>), String> {
     let stop = |price| Ok::<_, String>(level(price, spec)?.map(Stop::At));
     Ok((stop(levels.stop_loss)?, stop(levels.take_profit)?))
+}
+
+/// An order's terms as they are.
+fn terms_of(order: &Order) -> VenueModify {
+    VenueModify {
+        account: order.account.clone(),
+        target: ModifyTarget::Order(order.id),
+        instrument: order.instrument,
+        volume: Some(order.volume),
+        price: order.price,
+        stop_price: order.stop_price,
+        trail: order.trail,
+        lifetime: None,
+        stop_loss: order.stop_loss,
+        take_profit: order.take_profit,
+    }
+}
+
+/// A position's levels as they are.
+fn levels_of(account: &AccountId, target: ModifyTarget, position: &Position) -> VenueModify {
+    VenueModify {
+        account: account.clone(),
+        target,
+        instrument: position.instrument,
+        volume: None,
+        price: None,
+        stop_price: None,
+        trail: None,
+        lifetime: None,
+        stop_loss: position.stop_loss.map(Stop::At),
+        take_profit: position.take_profit.map(Stop::At),
+    }
+}
+
+/// Why a venue refuses, by its word, its number, or both.
+fn why(said: &str, retcode: Option<i64>) -> String {
+    retcode.map_or_else(|| reason(said), |number| reason(&retcode::reason(number, said)))
 }
 
 /// A venue's reason. A word that is one of ours is not ours in its mouth.

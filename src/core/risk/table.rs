@@ -73,7 +73,7 @@ pub const CHECKS: &[CheckRow] = &[
     row(Code::SymbolUnknown, true, Always, None, "no such instrument", symbol_known),
     row(Code::SymbolNotAllowed, false, Risk, Some("allowed_symbols"), "not among the account's symbols", symbol_allowed),
     row(Code::OrderTypeUnsupported, true, Never, None, "the venue does not offer this order type", order_type),
-    row(Code::TifUnsupported, true, Never, None, "the venue does not offer this lifetime", tif),
+    row(Code::TifUnsupported, true, Always, None, "the venue does not offer this lifetime", tif),
     row(Code::FillingUnsupported, true, Never, None, "the venue does not offer this filling", filling),
     row(Code::ExpiryInPast, true, Always, None, "it would end before it begins", expires_later),
     row(Code::MarketClosed, true, Always, None, "the instrument's session is closed", market_open),

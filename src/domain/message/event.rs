@@ -132,6 +132,9 @@ pub struct TradeRejected {
     pub by: String,
     pub code: String,
     pub reason: String,
+    /// The venue's number for it, if it gave one (MetaTrader's return codes).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub venue_code: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub violations: Vec<Violation>,
 }

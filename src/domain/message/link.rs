@@ -149,7 +149,11 @@ pub enum LinkReport {
     },
     Rejected {
         order: String,
+        #[serde(default)]
         reason: String,
+        /// MetaTrader's number for it, beside the reason or in its place.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        retcode: Option<i64>,
     },
     Canceled {
         order: String,
@@ -178,14 +182,20 @@ pub enum LinkReport {
     },
     CancelRejected {
         order: String,
+        #[serde(default)]
         reason: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        retcode: Option<i64>,
     },
     ModifyRejected {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         order: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         position: Option<String>,
+        #[serde(default)]
         reason: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        retcode: Option<i64>,
     },
     Fill(LinkFill),
     /// A position's protective levels as they are now.

@@ -162,6 +162,14 @@ pub enum VenueReport {
         account: AccountId,
         order: OrderId,
         reason: String,
+        /// The venue's number for it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        code: Option<i64>,
+    },
+    /// It was refused in a way that proves nothing: it may have been taken (LV03).
+    InDoubt {
+        account: AccountId,
+        order: OrderId,
     },
     Canceled {
         account: AccountId,
@@ -196,6 +204,8 @@ pub enum VenueReport {
         account: AccountId,
         target: ModifyTarget,
         reason: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        code: Option<i64>,
     },
     Filled(VenueFill),
     /// The venue tells of a fill that an operator's word had booked: it is not booked again (LV03).
@@ -216,6 +226,7 @@ impl VenueReport {
             Self::Modified(terms) => &terms.account,
             Self::Accepted { account, .. }
             | Self::Rejected { account, .. }
+            | Self::InDoubt { account, .. }
             | Self::Canceled { account, .. }
             | Self::CancelRejected { account, .. }
             | Self::Expired { account, .. }

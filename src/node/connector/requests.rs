@@ -18,6 +18,8 @@ use crate::{
     node::journal::Epoch,
 };
 
+/// Why a venue refuses that gives neither a word nor a number.
+const UNSAID: &str = "REJECTED";
 /// Orders of one question at most; a longer one is asked in parts.
 const ORDERS_OF_A_QUESTION: usize = 1_000;
 
@@ -121,6 +123,13 @@ impl Speech<'_> {
 
     /// The report with our own names of orders.
     pub fn report(self, mut report: NumberedReport) -> NumberedReport {
+        if let LinkReport::Rejected { reason, retcode: None, .. }
+        | LinkReport::CancelRejected { reason, retcode: None, .. }
+        | LinkReport::ModifyRejected { reason, retcode: None, .. } = &mut report.report
+            && reason.is_empty()
+        {
+            *reason = UNSAID.to_owned();
+        }
         match &mut report.report {
             LinkReport::Accepted { order, .. }
             | LinkReport::Rejected { order, .. }

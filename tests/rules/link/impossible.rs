@@ -45,7 +45,10 @@ fn what_cannot_be_true_takes_the_account_to_error_and_changes_nothing_else() {
         ("another symbol or side", LinkReport::Fill(LinkFill { side: Side::Buy, ..closing.clone() })),
         ("not ours", LinkReport::Fill(LinkFill { position: "t77".into(), ..closing })),
         ("not ours", LinkReport::Position { position: "t77".into(), levels: Levels::default() }),
-        ("neither", LinkReport::ModifyRejected { order: None, position: None, reason: "no".into() }),
+        (
+            "neither",
+            LinkReport::ModifyRejected { order: None, position: None, reason: "no".into(), retcode: None },
+        ),
         (
             "grid",
             LinkReport::Modified {
@@ -187,10 +190,14 @@ fn anything() -> impl Strategy<Value = LinkEvent> {
     );
     let report = prop_oneof![
         name.clone().prop_map(|order| LinkReport::Accepted { order, venue_order: None }),
-        name.clone().prop_map(|order| LinkReport::Rejected { order, reason: "no".into() }),
+        name.clone().prop_map(|order| LinkReport::Rejected { order, reason: "no".into(), retcode: None }),
         name.clone().prop_map(|order| LinkReport::Canceled { order, reason: None }),
         name.clone().prop_map(|order| LinkReport::Expired { order }),
-        name.clone().prop_map(|order| LinkReport::CancelRejected { order, reason: "no".into() }),
+        name.clone().prop_map(|order| LinkReport::CancelRejected {
+            order,
+            reason: "no".into(),
+            retcode: None
+        }),
         fill.clone().prop_map(LinkReport::Fill),
         (name.clone(), volume.clone(), number.clone()).prop_map(|(order, volume, price)| {
             LinkReport::Modified {

@@ -41,7 +41,11 @@ fn or01_a_fill_after_a_cancel_was_asked_for_is_booked() {
         other => panic!("not the reply to a cancel: {other:?}"),
     };
     assert_eq!((outcome.as_deref(), far.order(order)), (Some("FILLED"), OrderStatus::Filled));
-    far.report(LinkReport::CancelRejected { order: order.to_string(), reason: "FILLED".into() });
+    far.report(LinkReport::CancelRejected {
+        order: order.to_string(),
+        reason: "FILLED".into(),
+        retcode: None,
+    });
     assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Filled));
 }
 
@@ -69,11 +73,12 @@ fn or01_an_order_that_its_cancel_overtook_at_the_venue_ends_rejected() {
     for log in [true, false] {
         let (mut far, order) = chased();
         let reason = "CANCELED_BEFORE_START".to_owned();
-        let refused = LinkReport::Rejected { order: order.to_string(), reason };
+        let refused = LinkReport::Rejected { order: order.to_string(), reason, retcode: None };
         let out = if log { far.report(refused) } else { far.news(aside(refused)) };
         assert_eq!(out.marks, [Mark::OrderRejected]);
         assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Rejected));
-        let refused = LinkReport::CancelRejected { order: order.to_string(), reason: "UNKNOWN".into() };
+        let refused =
+            LinkReport::CancelRejected { order: order.to_string(), reason: "UNKNOWN".into(), retcode: None };
         let out = if log { far.report(refused) } else { far.news(aside(refused)) };
         assert!(!out.marks.contains(&Mark::IllegalTransition), "{:?}", out.marks);
     }
@@ -99,7 +104,7 @@ fn or11_a_refusal_that_the_venue_does_not_log_is_an_answer_all_the_same() {
     let mut far = Far::up();
     let order = far.sent(buy("BTCUSD", "0.10"));
     let reason = "LANE_FULL".to_owned();
-    let refused = aside(LinkReport::Rejected { order: order.to_string(), reason });
+    let refused = aside(LinkReport::Rejected { order: order.to_string(), reason, retcode: None });
     far.news(refused.clone());
     assert_eq!(far.order(order), OrderStatus::Rejected);
     let again = far.news(refused);
@@ -111,7 +116,7 @@ fn or11_a_refusal_that_the_venue_does_not_log_is_an_answer_all_the_same() {
         target: CancelTarget::Order(resting),
     }));
     let reason = "BUSY".to_owned();
-    far.news(aside(LinkReport::CancelRejected { order: resting.to_string(), reason }));
+    far.news(aside(LinkReport::CancelRejected { order: resting.to_string(), reason, retcode: None }));
     assert_eq!(far.order(resting), OrderStatus::Accepted, "it rests on");
 
     // the log goes on as if nothing had been said
@@ -129,6 +134,7 @@ fn levels_refused_of_a_position_that_is_closed_meanwhile_are_no_contradiction() 
         order: None,
         position: Some(format!("t{}", order.0)),
         reason: "POSITION_UNKNOWN".to_owned(),
+        retcode: None,
     };
     far.report(refused());
     far.news(aside(refused()));
@@ -188,7 +194,12 @@ fn or13_what_a_venue_cannot_do_is_an_error_and_not_a_silence() {
     assert_eq!(far.send(stops), None, "that it can, and it waits for the venue");
     assert_eq!(far.requests(), ["modify"]);
     let reason = "too close".to_owned();
-    far.report(LinkReport::ModifyRejected { order: Some(order.to_string()), position: None, reason });
+    far.report(LinkReport::ModifyRejected {
+        order: Some(order.to_string()),
+        position: None,
+        reason,
+        retcode: None,
+    });
     let refused = far.reply_to_last().clone().expect_err("the venue keeps the terms");
     assert_eq!(
         (refused.reason(), refused.details["venueReason"].as_str()),
@@ -207,7 +218,11 @@ fn or01_an_order_may_expire_or_be_refused_at_any_time() {
     }
     let mut far = Far::up();
     let order = far.resting();
-    far.report(LinkReport::Rejected { order: order.to_string(), reason: "NO_MARGIN".to_owned() });
+    far.report(LinkReport::Rejected {
+        order: order.to_string(),
+        reason: "NO_MARGIN".to_owned(),
+        retcode: None,
+    });
     assert_eq!(far.order(order), OrderStatus::Canceled, "it had been taken");
 }
 

@@ -23,7 +23,11 @@ fn rk05_an_order_whose_cancel_was_refused_or_that_turns_up_under_a_stop_is_cance
     let order = far.resting();
     far.rig.emergency_stop(StopScope::Global, &[StopAction::CancelAll]);
     far.requests();
-    far.report(LinkReport::CancelRejected { order: order.to_string(), reason: "FROZEN".into() });
+    far.report(LinkReport::CancelRejected {
+        order: order.to_string(),
+        reason: "FROZEN".into(),
+        retcode: None,
+    });
     assert_eq!(far.order(order), OrderStatus::Accepted);
     assert!(far.requests().is_empty(), "not at once");
     far.rig.wait(6 * SECOND_NS).wake();

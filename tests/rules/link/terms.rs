@@ -164,7 +164,7 @@ fn gw03_the_key_of_new_terms_that_timed_out_brings_what_became_of_them() {
             "refused",
             |far, order| {
                 let (order, reason) = (Some(order.to_string()), "TOO_CLOSE".to_owned());
-                far.report(LinkReport::ModifyRejected { order, position: None, reason });
+                far.report(LinkReport::ModifyRejected { order, position: None, reason, retcode: None });
             },
             "VENUE_REJECTED",
         ),
@@ -334,6 +334,7 @@ fn terms_of_an_order_that_moved_on_meanwhile_may_be_refused() {
         order: Some(order.to_string()),
         position: None,
         reason: "TOO_LATE".to_owned(),
+        retcode: None,
     };
     for (numbered, cancel) in [(true, false), (false, false), (true, true), (false, true)] {
         let mut far = Far::up();
