@@ -172,23 +172,20 @@ fn lv03_only_a_later_session_proves_that_an_order_in_doubt_is_not_there() {
         far.cut();
         far.connect();
         far.books("10000", vec![], vec![]);
-        let order = far.sent(limit());
+        let (other, order) = (far.sent(limit()), far.sent(limit()));
         far.report(rejected(order, "", Some(10031)));
         // the books of the same session, asked for because a report was missing
         far.news(LinkEvent::Heartbeat { last: far.seq + 1 });
         let unknown = || vec![state(order, VenueOrderStatus::Unknown, "0")];
-        far.report(LinkReport::CancelRejected {
-            order: order.to_string(),
-            reason: "?".into(),
-            retcode: None,
-        });
-        far.books("10000", unknown(), vec![]);
+        let books = || [unknown(), vec![state(other, VenueOrderStatus::Working, "0")]].concat();
+        far.report(accepted(other));
+        far.books("10000", books(), vec![]);
         assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Unknown));
         far.requests();
         far.news(LinkEvent::Status(unknown()));
         assert_eq!(far.requests(), ["reset"], "another session is begun, to know");
         far.connect();
-        far.books("10000", unknown(), vec![]);
+        far.books("10000", books(), vec![]);
         let proved = if fencing { OrderStatus::Rejected } else { OrderStatus::Unknown };
         assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, proved));
         far.requests();
