@@ -382,7 +382,7 @@ fn tokens_are_not_changed_beside_a_process_that_is_starting() {
     let starting =
         std::fs::OpenOptions::new().write(true).open(data.join("tokens.lock")).expect("made before");
     starting.lock().expect("nobody has it");
-    for arguments in [&["new", "--role=viewer"][..], &["revoke", "viewer-2"]] {
+    for arguments in [&["new", "--role=viewer"][..], &["rotate", "viewer-2"], &["revoke", "viewer-2"]] {
         let (made, why) = token(&data, arguments);
         assert!(!made && why.contains("try again"), "{why}");
     }
@@ -391,7 +391,7 @@ fn tokens_are_not_changed_beside_a_process_that_is_starting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gw05_tokens_are_listed_and_revoked_with_and_without_a_gateway() {
+async fn gw05_tokens_are_listed_rotated_and_revoked_with_and_without_a_gateway() {
     let (_place, data, config) = workplace();
     let gateway = Gateway::start(&data, &["--config", &config]);
     let (_, viewer) = token(&data, &["new", "--role=viewer", "--accounts=paper-a"]);
@@ -409,12 +409,26 @@ async fn gw05_tokens_are_listed_and_revoked_with_and_without_a_gateway() {
     let again = Client::connect(gateway.address(), &viewer).await.err().expect("the token is nobody's");
     assert_eq!(again.code(), ("AUTH_INVALID", "TOKEN_UNKNOWN"));
 
+    let (rotated, second) = token(&data, &["rotate", "operator-3"]);
+    assert!(rotated && second != trader, "{second}");
+    let Err(CallError::Lost(why)) = other.event(|_| false).await else { panic!("its token has ended") };
+    assert!(why.contains("4403"), "{why}");
+    Client::connect(gateway.address(), &second).await.expect("the running gateway knows it at once");
+    assert_eq!(token(&data, &["rotate", "operator-1"]), (true, gateway.token()), "its file holds it");
+
+    assert!(gateway.terminate().await.success());
+    let (_, third) = token(&data, &["rotate", "operator-3"]);
+    let gateway = Gateway::start(&data, &["--config", &config]);
+    assert!(Client::connect(gateway.address(), &second).await.is_err(), "it was replaced meanwhile");
+    Client::connect(gateway.address(), &third).await.expect("whoever starts afterwards knows it");
+    assert_eq!(token(&data, &["list"]).1.lines().nth(1), Some("operator-3\toperator\tread,trade\t*"));
+
     assert!(gateway.terminate().await.success());
     assert!(token(&data, &["revoke", "operator-3"]).0);
     let (known, error) = token(&data, &["revoke", "operator-3"]);
     assert!(!known && error.contains("`operator-3`") && error.contains("lockstep token list"), "{error}");
     let gateway = Gateway::start(&data, &["--config", &config]);
-    assert!(Client::connect(gateway.address(), &trader).await.is_err(), "it is not known after a restart");
+    assert!(Client::connect(gateway.address(), &third).await.is_err(), "it is not known after a restart");
     gateway.operator().await;
 }
 

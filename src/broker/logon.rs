@@ -11,7 +11,7 @@ use crate::{
     node::{
         connector::wire::{self, Logon, PROTOCOL, VenueFrame, VenueLogon},
         runtime::timeout,
-        tokens::{Principal, Scope},
+        tokens::{Principal, Scope, TokenDigest},
     },
 };
 use std::{future::poll_fn, sync::OnceLock, time::Duration};
@@ -49,11 +49,11 @@ fn reject(reason: &'static str, message: impl Into<String>) -> Option<Reject> {
 }
 
 /// Reads the logon and answers it. `Err(None)`: the peer is gone.
-/// `known_as` is set to the principal as soon as it is known.
+/// `known_by` is set to the token as soon as it has proved who speaks.
 pub(super) async fn admit(
     broker: &Broker,
     peer: &mut Peer,
-    known_as: &OnceLock<String>,
+    known_by: &OnceLock<TokenDigest>,
 ) -> Result<Admitted, Option<Reject>> {
     let line = poll_fn(|cx| peer.lines.poll_next(cx, &mut *peer.stream));
     let line = timeout(&broker.rt, LOGON_TIMEOUT, line).await.and_then(Result::ok).ok_or(None)?;
@@ -65,8 +65,7 @@ pub(super) async fn admit(
     let principal = logon.token.as_deref().and_then(|token| broker.tokens.find(token));
     let principal = principal.ok_or_else(|| reject("TOKEN_UNKNOWN", "there is no such token"))?;
     // from here on a revocation ends it; one that came in between is seen at once
-    let name = known_as.get_or_init(|| principal.name.clone());
-    if !broker.tokens.knows(name) {
+    if !broker.tokens.knows(*known_by.get_or_init(|| principal.token)) {
         return Err(reject("TOKEN_UNKNOWN", "there is no such token"));
     }
     let business = match (&logon.account, &logon.market_data) {

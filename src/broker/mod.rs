@@ -31,7 +31,7 @@ use crate::node::{
     },
     handle::Handle,
     runtime::{Connection, Listener, Rt, TaskKind, timeout},
-    tokens::TokenStore,
+    tokens::{TokenDigest, TokenStore},
 };
 use std::{
     future::poll_fn,
@@ -65,8 +65,8 @@ pub(crate) struct Broker {
 struct Guest {
     /// A word: its token was revoked. Dropped: the process ends.
     end: mpsc::Sender<()>,
-    /// Once it has said who it is.
-    principal: Arc<OnceLock<String>>,
+    /// By which it proved who it is, once it has.
+    token: Arc<OnceLock<TokenDigest>>,
 }
 
 /// Serves connections until `shutdown` is ready; then every session is ended with a word.
@@ -118,18 +118,18 @@ impl Broker {
     fn accept(self: &Arc<Self>, (stream, address): Connection, alive: mpsc::Sender<()>) {
         let place = Place::take(self);
         let (end, ending) = mpsc::channel(1);
-        let principal = Arc::new(OnceLock::new());
+        let token = Arc::new(OnceLock::new());
         // beyond the limit the socket is dropped: whoever floods is owed no answer
         let Some(place) = place else { return };
         {
             let mut guests = self.guests();
             guests.retain(|guest| !guest.end.is_closed());
-            guests.push(Guest { end, principal: Arc::clone(&principal) });
+            guests.push(Guest { end, token: Arc::clone(&token) });
         }
         let broker = Arc::clone(self);
         let serve = async move {
             let _held = (place, alive);
-            broker.serve(stream, address, ending, &principal).await;
+            broker.serve(stream, address, ending, &token).await;
         };
         self.rt.spawn("link", TaskKind::Session, Box::pin(serve));
     }
@@ -137,7 +137,7 @@ impl Broker {
     /// Ends the sessions whose token is none any more.
     fn end_strangers(&self) {
         for guest in self.guests().iter() {
-            if guest.principal.get().is_some_and(|name| !self.tokens.knows(name)) {
+            if guest.token.get().is_some_and(|token| !self.tokens.knows(*token)) {
                 // full: it has been told
                 let _ = guest.end.try_send(());
             }
@@ -149,14 +149,14 @@ impl Broker {
         stream: Box<dyn crate::node::runtime::Stream>,
         address: String,
         mut ending: mpsc::Receiver<()>,
-        principal: &OnceLock<String>,
+        token: &OnceLock<TokenDigest>,
     ) {
         let mut peer =
             Peer { rt: Arc::clone(&self.rt), stream, lines: Lines::default(), heartbeat: Duration::ZERO };
         let admitted = tokio::select! {
             biased;
             _ = ending.recv() => return,
-            admitted = logon::admit(&self, &mut peer, principal) => admitted,
+            admitted = logon::admit(&self, &mut peer, token) => admitted,
         };
         let Admitted { business, client } = match admitted {
             Ok(admitted) => admitted,

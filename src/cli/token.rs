@@ -25,6 +25,8 @@ pub(super) enum TokenCommand {
     New(NewToken),
     /// Name everybody who has a token: name, role, scopes, accounts
     List(ListTokens),
+    /// Give somebody another token and print it, this once: the old one ends, name and rights stay
+    Rotate(RotateToken),
     /// Take a token away and end its sessions
     Revoke(RevokeToken),
 }
@@ -33,6 +35,14 @@ pub(super) enum TokenCommand {
 pub(super) struct ListTokens {
     #[command(flatten)]
     data_directory: DataDirectory,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RotateToken {
+    #[command(flatten)]
+    data_directory: DataDirectory,
+    /// Whose, such as operator-1
+    name: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,6 +76,7 @@ pub(super) fn run(command: TokenCommand) -> ExitCode {
     let text = match command {
         TokenCommand::New(new) => runtime.block_on(issue(&new)),
         TokenCommand::List(list) => names(&list.data_directory.path),
+        TokenCommand::Rotate(rotate) => runtime.block_on(replace(&rotate)),
         TokenCommand::Revoke(revoke) => runtime.block_on(take_away(&revoke)),
     };
     match text {
@@ -99,6 +110,17 @@ fn names(directory: &Path) -> Result<String, Box<dyn Error>> {
         format!("{}\t{}\t{}\t{accounts}", principal.name, principal.role.name(), scopes.join(","))
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+async fn replace(rotate: &RotateToken) -> Result<String, Box<dyn Error>> {
+    let rt: Rt = Arc::new(TokioRuntime::new());
+    let directory: &Path = &rotate.data_directory.path;
+    match control::ask(&rt, directory, &ControlRequest::RotateToken(rotate.name.clone())).await {
+        Err(ControlError::NoGateway) => {}
+        answered => return Ok(answered?),
+    }
+    let _held = hold(directory)?;
+    Ok(open(directory)?.rotate(&rotate.name)?)
 }
 
 async fn take_away(revoke: &RevokeToken) -> Result<String, Box<dyn Error>> {

@@ -116,7 +116,7 @@ pub async fn run(
             // dropped without a word: it ends all the same
             ending = &mut shutdown => break ending.unwrap_or(Shutdown::Stop),
             Some(()) = revoked.recv() => {
-                gateway.visitors.end_strangers(session::Close::REVOKED, |name| gateway.tokens.knows(name));
+                gateway.visitors.end_strangers(session::Close::REVOKED, |token| gateway.tokens.knows(token));
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => accept(&gateway, stream, address),

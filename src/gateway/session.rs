@@ -256,9 +256,9 @@ impl Session {
         head: u64,
     ) {
         assert!(self.connected.is_none(), "a session connects once");
-        self.visit.identify(&principal.name);
+        self.visit.identify(principal.token);
         // from here on a revocation finds this session; one that came before is found here
-        if !self.gateway.tokens.knows(&principal.name) {
+        if !self.gateway.tokens.knows(principal.token) {
             self.close(Close::REVOKED);
         }
         self.place = None;

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::time::UnixNanos,
-        node::tokens::{Role, Scope},
+        node::tokens::{Role, Scope, TokenDigest},
     };
 
     fn principal() -> Principal {
@@ -62,6 +62,7 @@ mod tests {
             role: Role::Operator,
             scopes: [Scope::Read].into(),
             accounts: Accounts::Only([own].into()),
+            token: TokenDigest::of("gw_…"),
         }
     }
 

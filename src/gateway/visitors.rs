@@ -1,6 +1,7 @@
 //! The WebSocket sessions that exist, so that all can be ended and waited for.
 
 use super::session::Close;
+use crate::node::tokens::TokenDigest;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,8 +25,8 @@ struct State {
 #[derive(Debug)]
 struct Visitor {
     kick: mpsc::Sender<Close>,
-    /// Whose session it is, once that is known.
-    principal: Option<String>,
+    /// The token that proved whose session it is, once it has.
+    token: Option<TokenDigest>,
 }
 
 /// One session's presence. Dropping it means that it has left.
@@ -49,7 +50,7 @@ impl Visitors {
         let (kick, kicked) = mpsc::channel(1);
         state.entered += 1;
         let number = state.entered;
-        state.present.insert(number, Visitor { kick, principal: None });
+        state.present.insert(number, Visitor { kick, token: None });
         Some((Visit { visitors: Arc::clone(self), number }, kicked))
     }
 
@@ -71,10 +72,10 @@ impl Visitors {
         all_left
     }
 
-    /// Ends the sessions of principals that have lost their rights.
-    pub fn end_strangers(&self, close: Close, is_known: impl Fn(&str) -> bool) {
+    /// Ends the sessions of tokens that are nobody's any more.
+    pub fn end_strangers(&self, close: Close, is_known: impl Fn(TokenDigest) -> bool) {
         for visitor in self.state().present.values() {
-            if visitor.principal.as_deref().is_some_and(|name| !is_known(name)) {
+            if visitor.token.is_some_and(|token| !is_known(token)) {
                 let _ = visitor.kick.try_send(close);
             }
         }
@@ -82,10 +83,10 @@ impl Visitors {
 }
 
 impl Visit {
-    /// Says whose session it is.
-    pub fn identify(&self, principal: &str) {
+    /// Says by which token it is known whose session it is.
+    pub fn identify(&self, token: TokenDigest) {
         if let Some(visitor) = self.visitors.state().present.get_mut(&self.number) {
-            visitor.principal = Some(principal.to_owned());
+            visitor.token = Some(token);
         }
     }
 }
@@ -122,15 +123,16 @@ mod tests {
     #[test]
     fn gw05_whoever_lost_their_rights_is_ended_and_nobody_else() {
         let visitors = Arc::new(Visitors::default());
-        let mut enter = |name: Option<&str>| {
+        let [kept, lost] = ["gw_kept", "gw_lost"].map(TokenDigest::of);
+        let mut enter = |token: Option<TokenDigest>| {
             let (visit, kicked) = visitors.enter().expect("open");
-            if let Some(name) = name {
-                visit.identify(name);
+            if let Some(token) = token {
+                visit.identify(token);
             }
             (visit, kicked)
         };
-        let mut sessions = [Some("operator-1"), Some("operator-2"), Some("operator-2"), None].map(&mut enter);
-        visitors.end_strangers(Close::REVOKED, |name| name != "operator-2");
+        let mut sessions = [Some(kept), Some(lost), Some(lost), None].map(&mut enter);
+        visitors.end_strangers(Close::REVOKED, |token| token != lost);
         let ended = sessions.each_mut().map(|(_, kicked)| kicked.try_recv().ok());
         assert_eq!(ended, [None, Some(Close::REVOKED), Some(Close::REVOKED), None]);
     }

@@ -1,10 +1,10 @@
-//! The control socket in the data directory: whoever may open it, the owner, may make and revoke tokens
-//! while the gateway runs. One line of JSON in, one line out. Needs tokio and a file system; the simulator does
+//! The control socket in the data directory: whoever may open it, the owner, may make, rotate and revoke
+//! tokens while the gateway runs. One line of JSON in, one line out. Needs tokio and a file system; the simulator does
 //! without.
 
 use super::{
     runtime::{Rt, timeout},
-    tokens::{Accounts, Role, Scope, TokenStore},
+    tokens::{Accounts, Role, Scope, TokenError, TokenStore},
 };
 use crate::domain::id::AccountId;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[serde(rename_all = "snake_case")]
 pub enum ControlRequest {
     NewToken(TokenRequest),
+    /// Gives the principal of this name another token in place of the one that it has.
+    RotateToken(String),
     /// Ends the rights of the principal of this name, and its sessions.
     RevokeToken(String),
 }
@@ -105,8 +107,8 @@ pub fn remove(directory: &Path) {
     let _ = fs::remove_file(path(directory));
 }
 
-/// Asks the gateway that runs on this directory: for a token, or to revoke the one of the name that is
-/// returned.
+/// Asks the gateway that runs on this directory: for a token, which is returned, or to revoke the one of the
+/// name that is returned.
 ///
 /// # Errors
 /// `NoGateway` if there is none.
@@ -137,11 +139,9 @@ async fn answer(stream: UnixStream, tokens: &TokenStore) -> io::Result<()> {
     let answer = match read::<ControlRequest>(&mut stream).await {
         Ok(ControlRequest::NewToken(TokenRequest { role, scopes, accounts })) => {
             let accounts = if accounts.is_empty() { Accounts::All } else { Accounts::Only(accounts) };
-            match tokens.issue(role, scopes, accounts) {
-                Ok(token) => Answer::Token(token),
-                Err(error) => Answer::Error(error.to_string()),
-            }
+            token(tokens.issue(role, scopes, accounts))
         }
+        Ok(ControlRequest::RotateToken(name)) => token(tokens.rotate(&name)),
         Ok(ControlRequest::RevokeToken(name)) => match tokens.revoke(&name) {
             Ok(()) => Answer::Revoked(name),
             Err(error) => Answer::Error(error.to_string()),
@@ -149,6 +149,10 @@ async fn answer(stream: UnixStream, tokens: &TokenStore) -> io::Result<()> {
         Err(error) => Answer::Error(error.to_string()),
     };
     stream.write_all(&line(&answer)?).await
+}
+
+fn token(made: Result<String, TokenError>) -> Answer {
+    made.map_or_else(|error| Answer::Error(error.to_string()), Answer::Token)
 }
 
 async fn read<T: for<'de> Deserialize<'de>>(stream: &mut BufReader<UnixStream>) -> io::Result<T> {

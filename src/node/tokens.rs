@@ -21,6 +21,8 @@ pub const OPERATOR_TOKEN: &str = "operator.token";
 /// What every token begins with, so that secret scanners can know one.
 const PREFIX: &str = "gw_";
 const SECRET_BYTES: usize = 32;
+/// The number of the operator that the first start makes.
+const FIRST: u64 = 1;
 /// Looking one up compares with all, hence a bound.
 const TOKENS_MAX: usize = 1_024;
 
@@ -126,6 +128,25 @@ pub struct Principal {
     pub role: Role,
     pub scopes: BTreeSet<Scope>,
     pub accounts: Accounts,
+    /// Of the token that proved it; a rotation ends it, and the name stays.
+    pub token: TokenDigest,
+}
+
+/// The SHA-256 of a token: it tells tokens apart and gives none away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// The digest of this token.
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenDigest")
+    }
 }
 
 /// Why there is no token.
@@ -179,30 +200,30 @@ impl TokenStore {
 
     /// Whose token this is. Takes the same time for every token of a length.
     pub fn find(&self, token: &str) -> Option<Principal> {
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let digest = TokenDigest::of(token);
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = None;
         for entry in entries.iter() {
-            if entry.sha256.as_ref().is_some_and(|sha256| constant_time_eq_32(&sha256.0, &digest)) {
-                found = Some(entry);
+            if entry.sha256.is_some_and(|sha256| constant_time_eq_32(&sha256.0, &digest.0)) {
+                found = entry.principal();
             }
         }
-        found.map(Entry::principal)
+        found
     }
 
     /// Everybody who has a token, oldest first.
     pub fn principals(&self) -> Vec<Principal> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().filter(|entry| entry.is_valid()).map(Entry::principal).collect()
+        entries.iter().filter_map(Entry::principal).collect()
     }
 
-    /// Whether a principal still has its token.
-    pub fn knows(&self, name: &str) -> bool {
+    /// Whether somebody still has this token.
+    pub fn knows(&self, token: TokenDigest) -> bool {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().any(|entry| entry.is_valid() && entry.name() == name)
+        entries.iter().any(|entry| entry.sha256 == Some(token))
     }
 
-    /// Is sent a word whenever tokens were revoked since the last.
+    /// Is sent a word whenever tokens were revoked or rotated since the last.
     pub fn revocations(&self) -> mpsc::Receiver<()> {
         let (watcher, revoked) = mpsc::channel(1);
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(watcher);
@@ -216,19 +237,35 @@ impl TokenStore {
     pub fn revoke(&self, name: &str) -> Result<(), TokenError> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = entries.clone();
-        let entry = next.iter_mut().find(|entry| entry.is_valid() && entry.name() == name);
-        let entry = entry.ok_or_else(|| TokenError::Unknown(name.to_owned()))?;
-        entry.sha256 = None;
+        valid(&mut next, name)?.sha256 = None;
         let greatest = next.iter().map(|entry| entry.number).max();
-        next.retain(|entry| entry.is_valid() || Some(entry.number) == greatest);
-        self.write(STORE, &serde_json::to_vec_pretty(&next).map_err(TokenError::Malformed)?)?;
-        *entries = next;
+        next.retain(|entry| entry.sha256.is_some() || Some(entry.number) == greatest);
+        self.store(&mut entries, next)?;
         drop(entries);
-        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        // one that has not heard the last word yet will look after this, too
-        watchers
-            .retain(|watcher| !matches!(watcher.try_send(()), Err(mpsc::error::TrySendError::Closed(()))));
+        self.tell_watchers();
         Ok(())
+    }
+
+    /// Gives a principal another token in place of the one that it has, and returns it, this once. Name, rights
+    /// and idempotency keys stay; the old token ends at once, and with it its sessions. If the first operator's
+    /// still lies in its file, the new one does from then on.
+    ///
+    /// # Errors
+    /// There is no such principal, or the store cannot be written; then the old token stays.
+    pub fn rotate(&self, name: &str) -> Result<String, TokenError> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = entries.clone();
+        let entry = valid(&mut next, name)?;
+        let token = self.draw();
+        entry.sha256 = Some(TokenDigest::of(&token));
+        let io = |source| TokenError::Io { file: OPERATOR_TOKEN, source };
+        if entry.number == FIRST && self.files.read(OPERATOR_TOKEN).map_err(io)?.is_some() {
+            self.leave(OPERATOR_TOKEN, &token)?;
+        }
+        self.store(&mut entries, next)?;
+        drop(entries);
+        self.tell_watchers();
+        Ok(token)
     }
 
     /// Makes a token and returns it, this once. No scopes: all that the role allows.
@@ -252,28 +289,49 @@ impl TokenStore {
         accounts: Accounts,
         leave_in: Option<&'static str>,
     ) -> Result<String, TokenError> {
-        let mut secret = [0; SECRET_BYTES];
-        self.rt.random(&mut secret);
-        let token = format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&secret));
+        let token = self.draw();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= TOKENS_MAX {
             return Err(TokenError::Full);
         }
-        let number = 1 + entries.iter().map(|e| e.number).max().unwrap_or(0);
+        let number = entries.iter().map(|e| e.number).max().map_or(FIRST, |greatest| greatest + 1);
         let accounts = match accounts {
             Accounts::All => None,
             Accounts::Only(ids) => Some(ids),
         };
-        let sha256 = Some(Sha256Digest(Sha256::digest(token.as_bytes()).into()));
+        let sha256 = Some(TokenDigest::of(&token));
         let mut next = entries.clone();
         next.push(Entry { number, role, scopes, accounts, sha256 });
         // the token file first: a crash in between starts over with another token, not with a lost one
         if let Some(file) = leave_in {
-            self.write(file, format!("{token}\n").as_bytes())?;
+            self.leave(file, &token)?;
         }
+        self.store(&mut entries, next)?;
+        Ok(token)
+    }
+
+    fn draw(&self) -> String {
+        let mut secret = [0; SECRET_BYTES];
+        self.rt.random(&mut secret);
+        format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&secret))
+    }
+
+    fn leave(&self, file: &'static str, token: &str) -> Result<(), TokenError> {
+        self.write(file, format!("{token}\n").as_bytes())
+    }
+
+    /// The file first: what could not be written has not changed.
+    fn store(&self, entries: &mut Vec<Entry>, next: Vec<Entry>) -> Result<(), TokenError> {
         self.write(STORE, &serde_json::to_vec_pretty(&next).map_err(TokenError::Malformed)?)?;
         *entries = next;
-        Ok(token)
+        Ok(())
+    }
+
+    fn tell_watchers(&self) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        // one that has not heard the last word yet will look after this, too
+        watchers
+            .retain(|watcher| !matches!(watcher.try_send(()), Err(mpsc::error::TrySendError::Closed(()))));
     }
 
     fn write(&self, file: &'static str, content: &[u8]) -> Result<(), TokenError> {
@@ -299,39 +357,40 @@ struct Entry {
     accounts: Option<BTreeSet<AccountId>>,
     /// Absent: revoked. The greatest number is kept for ever, so that none is given twice.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    sha256: Option<Sha256Digest>,
+    sha256: Option<TokenDigest>,
+}
+
+/// The entry of the principal of this name, which has a token.
+fn valid<'a>(entries: &'a mut [Entry], name: &str) -> Result<&'a mut Entry, TokenError> {
+    let entry = entries.iter_mut().find(|entry| entry.sha256.is_some() && entry.name() == name);
+    entry.ok_or_else(|| TokenError::Unknown(name.to_owned()))
 }
 
 impl Entry {
-    const fn is_valid(&self) -> bool {
-        self.sha256.is_some()
-    }
-
     fn name(&self) -> String {
         format!("{}-{}", self.role.name(), self.number)
     }
 
-    fn principal(&self) -> Principal {
-        Principal {
+    /// `None`: its token was revoked.
+    fn principal(&self) -> Option<Principal> {
+        Some(Principal {
             name: self.name(),
             role: self.role,
             scopes: self.scopes.clone(),
             accounts: self.accounts.clone().map_or(Accounts::All, Accounts::Only),
-        }
+            token: self.sha256?,
+        })
     }
 }
 
-/// A digest, in lower-case hex when stored.
-#[derive(Clone)]
-struct Sha256Digest([u8; 32]);
-
-impl Serialize for Sha256Digest {
+/// In lower-case hex.
+impl Serialize for TokenDigest {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(&HEXLOWER.encode(&self.0))
     }
 }
 
-impl<'de> Deserialize<'de> for Sha256Digest {
+impl<'de> Deserialize<'de> for TokenDigest {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|b| b.try_into().ok());
@@ -427,10 +486,10 @@ mod tests {
             store.principals().into_iter().map(|principal| principal.name).collect::<Vec<_>>()
         };
         let (second, third) = (issue(&store), issue(&store));
-        for name in ["operator-2", "operator-3"] {
-            assert!(store.knows(name));
+        for (name, token) in [("operator-2", &second), ("operator-3", &third)] {
+            assert!(store.knows(TokenDigest::of(token)));
             store.revoke(name).expect("it is there");
-            assert!(!store.knows(name));
+            assert!(!store.knows(TokenDigest::of(token)));
             let again = store.revoke(name).expect_err("it is gone");
             assert!(again.to_string().contains(name), "{again}");
         }
@@ -443,5 +502,38 @@ mod tests {
         assert_eq!(names(&store), ["operator-1"]);
         issue(&store);
         assert_eq!(names(&store), ["operator-1", "operator-4"]);
+    }
+
+    #[test]
+    fn gw05_a_rotated_token_is_nobody_and_its_successor_is_who_it_was() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(directory.path());
+        let mut revoked = store.revocations();
+        let only = Accounts::Only([AccountId::new("paper-1").expect("an id")].into());
+        let old = store.issue(Role::Operator, [Scope::Read].into(), only).expect("room for a token");
+        let before = store.find(&old).expect("it is known");
+        let new = store.rotate("operator-2").expect("it is there");
+        revoked.try_recv().expect("sessions of the old token are to end");
+        assert_ne!(new, old);
+        for store in [store, open(directory.path())] {
+            assert_eq!(store.find(&old), None);
+            assert!(!store.knows(TokenDigest::of(&old)) && store.knows(TokenDigest::of(&new)));
+            let token = TokenDigest::of(&new);
+            assert_eq!(store.find(&new), Some(Principal { token, ..before.clone() }));
+            let error = store.rotate("operator-3").expect_err("nobody");
+            assert!(error.to_string().contains("`operator-3`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_first_operator_s_file_holds_its_latest_token_if_it_is_there() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(directory.path());
+        let new = store.rotate("operator-1").expect("it is there");
+        assert_eq!(read(directory.path(), OPERATOR_TOKEN).trim(), new);
+        // who took it away does not want it to lie there
+        std::fs::remove_file(directory.path().join(OPERATOR_TOKEN)).expect("it is there");
+        store.rotate("operator-1").expect("it is there");
+        assert!(!directory.path().join(OPERATOR_TOKEN).exists());
     }
 }

@@ -1,6 +1,6 @@
 //! The scope of an idempotency key: principal, method and account; and what binds one (GW03).
 
-use super::harness::{Client, Server, market_order, resting_order};
+use super::harness::{Client, Server, connect_params, market_order, resting_order};
 use lockstep::node::tokens::{Role, Scope};
 use serde_json::{Value, json};
 
@@ -40,6 +40,23 @@ async fn gw03_a_key_belongs_to_principal_method_and_account() {
         canceled,
         "the order is terminal, the answer stands"
     );
+}
+
+#[tokio::test]
+async fn gw03_gw05_a_rotated_token_has_the_keys_of_the_one_before_whose_sessions_end() {
+    let server = Server::start().await;
+    let old = server.token(Role::Operator, &[Scope::Read, Scope::Trade]);
+    let mut client = server.connect(&old).await;
+    client.await_quote().await;
+    let order = keyed(resting_order("paper-1"), "key");
+    let first = client.ok("trades.place", order.clone()).await;
+    let new = server.tokens.rotate("operator-2").expect("it is there");
+    assert_eq!(client.closed().await, (4403, "REVOKED".into()));
+    let (code, reason, _) = server.open().await.refused("gateway.connect", connect_params(&old)).await;
+    assert_eq!((code.as_str(), reason.as_str()), ("AUTH_INVALID", "TOKEN_UNKNOWN"));
+    let mut client = server.connect(&new).await;
+    assert_eq!(client.ok("trades.place", order).await, first, "asked again, not done again");
+    assert_eq!(orders(&mut client, "paper-1").await, 1);
 }
 
 #[tokio::test]

@@ -286,6 +286,10 @@ async fn gw05_a_token_reaches_its_accounts_only_and_ends_with_its_sessions() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
     };
+    let ends = async |session: &mut Raw| {
+        let bye = session.next_of("logoff").await;
+        assert!(bye["reason"].as_str().expect("a reason").starts_with("REVOKED"), "{bye}");
+    };
     let viewer = token(&["new", "--role=viewer"]);
     let other = token(&["new", "--role=operator", "--accounts=paper-2"]);
     let trader = token(&["new", "--role=operator", "--scopes=trade", "--accounts=paper-1"]);
@@ -298,8 +302,12 @@ async fn gw05_a_token_reaches_its_accounts_only_and_ends_with_its_sessions() {
 
     let mut session = Raw::orders(address, ACCOUNT, &trader).await;
     assert_eq!(session.hello["type"], "logon", "{}", session.hello);
-    token(&["revoke", "operator-4"]);
-    let bye = session.next_of("logoff").await;
-    assert!(bye["reason"].as_str().expect("a reason").starts_with("REVOKED"), "{bye}");
+    let rotated = token(&["rotate", "operator-4"]);
+    ends(&mut session).await;
     assert_eq!(Raw::orders(address, ACCOUNT, &trader).await.hello["reason"], "TOKEN_UNKNOWN");
+    let mut session = Raw::orders(address, ACCOUNT, &rotated).await;
+    assert_eq!(session.hello["type"], "logon", "{}", session.hello);
+    token(&["revoke", "operator-4"]);
+    ends(&mut session).await;
+    assert_eq!(Raw::orders(address, ACCOUNT, &rotated).await.hello["reason"], "TOKEN_UNKNOWN");
 }

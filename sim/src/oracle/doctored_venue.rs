@@ -225,6 +225,35 @@ fn orders_compares_as_of_the_last_report_that_was_taken_in() {
 }
 
 #[test]
+fn an_account_that_never_connects_is_for_liveness_alone() {
+    let mut history = good();
+    // the link comes up, and no books come; nothing was ever sent
+    history.gateway.steps.truncate(2);
+    history.venues[0].steps.truncate(1);
+    history.sent.truncate(1);
+    let looked = |method: &str, body: Value| Request {
+        method: method.into(),
+        params: json!({ "accountId": "link-1" }),
+        sent: vec![90],
+        answers: vec![Answer { seq: 91, sent: 90, ok: true, body }],
+        done: true,
+        ..Request::default()
+    };
+    let requests = vec![
+        looked("accounts.get", json!({ "accountId": "link-1", "status": "disconnected", "orders": [] })),
+        looked("risk.status", json!({ "cursor": { "epoch": "e", "offset": 0 } })),
+        looked("gateway.status", json!({ "state": "ready" })),
+        looked("gateway.ping", json!({})),
+    ];
+    let sees = Some(["link-1".to_owned()].into());
+    history.clients.push(ClientHistory { name: "operator", sees, requests, ..ClientHistory::default() });
+    let found: Vec<_> =
+        judge(&one_account(), &history).into_iter().map(|v| (v.oracle, v.rule, v.message)).collect();
+    let complaint = r#""link-1" is "disconnected" in the end"#.to_owned();
+    assert_eq!(found, [("liveness", "LV04", complaint)]);
+}
+
+#[test]
 fn rk05_stop_sees_an_opening_order_leave_under_a_stop() {
     let stopped = |account: Option<&'static str>, line: SentLine, resumed: Option<usize>| {
         found(move |h| {

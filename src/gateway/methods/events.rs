@@ -176,7 +176,7 @@ mod tests {
         gateway::wire::read,
         node::{
             journal::Epoch,
-            tokens::{Accounts, Role},
+            tokens::{Accounts, Role, TokenDigest},
         },
     };
 
@@ -193,8 +193,13 @@ mod tests {
 
     /// How many of five events of `bytes` bytes, framing included, an answer takes that has `room`.
     fn check(limit: usize, room: usize, bytes: usize, taken: usize) {
-        let principal =
-            Principal { name: "a".into(), role: Role::Viewer, scopes: [].into(), accounts: Accounts::All };
+        let principal = Principal {
+            name: "a".into(),
+            role: Role::Viewer,
+            scopes: [].into(),
+            accounts: Accounts::All,
+            token: TokenDigest::of("gw_…"),
+        };
         let params = read(r#"{"after":{"epoch":"0000000000000001","offset":0}}"#).expect("parameters");
         let mut page = Page { principal: &principal, params: &params, limit, room, events: Vec::new() };
         let framing = frame::encode(&LoggedEvent {
