@@ -242,7 +242,9 @@ impl Engine {
             VenueReport::Filled(fill) => (true, fill.order),
             VenueReport::Confirmed { order, .. } => (true, Some(*order)),
             VenueReport::Accepted { order, .. }
+            | VenueReport::Rejected { order, .. }
             | VenueReport::Canceled { order, .. }
+            | VenueReport::Expired { order, .. }
             | VenueReport::InDoubt { order, .. }
             | VenueReport::Triggered { order, .. } => (false, Some(*order)),
             _ => (false, None),
@@ -250,7 +252,11 @@ impl Engine {
         let record = order.and_then(|id| account.orders.get(&id));
         let denies = matches!(report, VenueReport::Filled(_) | VenueReport::Accepted { .. });
         let contradicts = denies && record.is_some_and(|r| r.resolved);
-        let ended = record.is_some_and(|r| r.order.status.is_terminal());
+        // one that was filled whole cannot have been refused, nor have run out
+        let denied = matches!(report, VenueReport::Rejected { .. } | VenueReport::Expired { .. });
+        let ended = record.is_some_and(|r| {
+            r.order.status.is_terminal() && !(denied && r.order.status == OrderStatus::Filled)
+        });
         let in_doubt = [OrderStatus::Submitted, OrderStatus::PendingCancel, OrderStatus::Unknown];
         let rests = record.is_some_and(|r| !in_doubt.contains(&r.order.status));
         let in_doubt_again = matches!(report, VenueReport::InDoubt { .. });

@@ -49,6 +49,31 @@ fn or01_a_fill_after_a_cancel_was_asked_for_is_booked() {
     assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, OrderStatus::Filled));
 }
 
+/// The books, or an order's status, may tell of an end before the report of it comes.
+#[test]
+fn or01_an_end_that_is_told_once_more_is_no_news() {
+    let check = |status: VenueOrderStatus, again: fn(String) -> LinkReport, expected: OrderStatus| {
+        let mut far = Far::up();
+        let order = far.sent(buy("BTCUSD", "0.10").limit("59000.00"));
+        far.news(LinkEvent::Heartbeat { last: far.seq + 1 });
+        far.books("10000", vec![state(order, status, "0")], vec![]);
+        assert_eq!(far.order(order), expected);
+        far.report(again(order.to_string()));
+        assert_eq!((far.status(), far.order(order)), (LinkStatus::Connected, expected));
+    };
+    check(
+        VenueOrderStatus::Rejected,
+        |order| LinkReport::Rejected { order, reason: "POST_ONLY_WOULD_CROSS".into(), retcode: None },
+        OrderStatus::Rejected,
+    );
+    check(VenueOrderStatus::Expired, |order| LinkReport::Expired { order }, OrderStatus::Expired);
+    check(
+        VenueOrderStatus::Canceled,
+        |order| LinkReport::Canceled { order, reason: None },
+        OrderStatus::Canceled,
+    );
+}
+
 /// An order on its way whose cancel is on its way, too.
 fn chased() -> (Far, OrderId) {
     let mut far = Far::up();
