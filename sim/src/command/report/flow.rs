@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn messages_join_what_belongs_together() {
         check("venue_crash", 3);
-        check("duplicate_and_reordered", 2);
+        check("duplicate_and_reordered", 4);
         check("lost_ack", 1);
         check("gateway_crash", 5);
     }
