@@ -578,6 +578,7 @@ fn place_params(order: &PlaceOrder) -> Map<String, Value> {
     set("expiresAt", order.expires_at.map(|at| Value::String(at.to_string())));
     set("postOnly", order.post_only.then_some(Value::Bool(true)));
     set("positionId", order.position.map(|id| Value::String(id.to_string())));
+    set("group", order.group.as_ref().map(|group| json!({ "kind": group.kind, "id": group.id })));
     set("clientOrderId", order.client_order_id.as_ref().map(|id| Value::String(id.to_string())));
     params
 }

@@ -56,6 +56,7 @@ impl Far {
         let capabilities = Capabilities {
             tifs: vec![],
             post_only: false,
+            groups: Vec::new(),
             fencing: true,
             dedupe: true,
             resend: true,

@@ -6,6 +6,7 @@ use super::{
     table::{CHECKS, Modify, Verdict},
 };
 use crate::domain::{
+    group::OrderGroup,
     id::IntentId,
     instrument::{Instrument, Price},
     message::{ModifyTarget, PlaceOrder, StopLevel, TrailBy, VenueModify, VenueModifyRequest, Violation},
@@ -39,6 +40,12 @@ pub(crate) fn assess(
 ) -> Result<RiskApproved<VenueModifyRequest>, Vec<Violation>> {
     let mut facts = Facts::new(around, &terms.order);
     facts.reserved_before = terms.reserved;
+    facts.held_by = match terms.before {
+        Before::Order(Order { group: Some(OrderGroup { parent: Some(parent), .. }), .. }) => {
+            around.account.holder(*parent)
+        }
+        _ => None,
+    };
     facts.at_stake = match terms.before {
         Before::Order(order) => at_stake_of_order(order),
         Before::Position(position) => at_stake_of_position(position),
