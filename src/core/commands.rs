@@ -327,7 +327,9 @@ impl Engine {
         }
         if let [only] = orders.as_slice() {
             let order = &account.orders[only].order;
-            let quote = self.market.last_quote(order.instrument);
+            // no price reaches what another order holds back
+            let held = account.holder_of(order).is_some();
+            let quote = self.market.last_quote(order.instrument).filter(|_| !held);
             if let Some(frozen) = risk::frozen_order(order, setup.instrument(order.instrument), quote) {
                 return Err(Box::new(Refusal::from_violations(&[frozen])));
             }

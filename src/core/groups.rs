@@ -17,10 +17,15 @@ impl Account {
         self.groups.get(group).into_iter().flatten().map(|id| &self.orders[id].order)
     }
 
-    /// The order that holds others back: it is open, and nothing of it is filled.
+    /// The order, if it can hold others back: it is open, and nothing of it is filled.
     pub(super) fn holder(&self, order: OrderId) -> Option<&Order> {
         let parent = self.orders.get(&order).map(|record| &record.order);
         parent.filter(|parent| !parent.status.is_terminal() && parent.filled.is_zero())
+    }
+
+    /// The order that holds this one back.
+    pub(super) fn holder_of(&self, order: &Order) -> Option<&Order> {
+        self.holder(order.group.as_ref()?.parent?)
     }
 
     /// Margin that working opening orders would take, by present quotes. Of those of which one cancels the others

@@ -294,3 +294,6 @@ fn terms_of(order: &VenueOrder) -> VenueModify {
         take_profit: order.take_profit,
     }
 }
+
+#[cfg(test)]
+mod tests;

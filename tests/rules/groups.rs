@@ -511,7 +511,7 @@ fn or05_or06_orders_that_do_not_fit_together_are_refused() {
         sell("EURUSD", "0.10").limit("1.09800"), // a target that loses
         sell("EURUSD", "0.10").limit("1.10200").reduces(lockstep::domain::id::PositionId(1)),
     ] {
-        refused(Bracket, &[entry.clone()], exit(order), "GROUP_MISMATCH");
+        refused(Bracket, std::slice::from_ref(&entry), exit(order), "GROUP_MISMATCH");
     }
     refused(Bracket, &[entry.clone(), target.clone()], exit(target), "GROUP_MISMATCH");
     refused(Bracket, &[entry.clone(), protection.clone()], exit(protection), "GROUP_MISMATCH");
@@ -570,6 +570,17 @@ fn or06_whoever_names_the_order_that_holds_it_back_is_refused_where_that_is_not(
 }
 
 #[test]
+fn or06_or10_what_waits_is_not_frozen_by_a_price_that_does_not_reach_it() {
+    let mut rig = quoted(|config| config.instruments[0].freeze_level_points = 50);
+    rig.rest(buy("EURUSD", "0.10").stop("1.10200").in_group(Bracket, "g"));
+    let protection = rig.rest(sell("EURUSD", "0.10").stop("1.09990").in_group(Bracket, "g"));
+    rig.modify(protection, |terms| terms.stop_price = Some(dec("1.09980"))).expect("taken");
+    rig.cancel(protection).expect("cancelled");
+    let alone = rig.rest(sell("EURUSD", "0.10").stop("1.09990"));
+    assert_eq!(codes(&rig.cancel(alone).expect_err("frozen")), ["FROZEN"]);
+}
+
+#[test]
 fn or06_levels_of_what_waits_are_measured_from_where_its_entry_is() {
     let mut rig = quoted(|config| config.instruments[0].stops_level_points = 50);
     // an entry above the market, and its protection above the market as well
@@ -602,7 +613,7 @@ fn rk03_of_orders_of_which_one_cancels_the_others_the_largest_holds_margin_back(
     let none = after(None, &[]);
     let [small, large] = breakout();
     let of = |orders: &[Ask]| none - after(None, orders);
-    assert_eq!(none - after(Some(Oco), &breakout()), of(&[large.clone()]));
+    assert_eq!(none - after(Some(Oco), &breakout()), of(std::slice::from_ref(&large)));
     assert_eq!(none - after(Some(Oto), &breakout()), of(&[small, large]));
     assert_eq!(none - after(Some(Bracket), &bracket()), of(&bracket()[..1]));
     // one more that is no larger needs nothing, and a larger one the difference

@@ -22,6 +22,7 @@ use lockstep::{
 use rust_decimal::Decimal;
 
 mod gaps;
+mod groups;
 mod impossible;
 mod orders;
 mod reconcile;

@@ -199,10 +199,15 @@ impl<'a> Facts<'a> {
     /// The price at which a pending order begins to look at the market: its trigger side now, or where the order
     /// enters that holds it back. Of another instrument's nobody knows.
     pub(super) fn begins_at(&self) -> Option<Price> {
-        match (self.held_by, self.instrument) {
-            (Some(parent), Some((instrument, _))) if parent.instrument == instrument => parent.entry_price(),
+        match self.held_by {
+            Some(parent) if self.enters_with_its_parent() => parent.entry_price(),
             _ => self.quote.map(|(_, quote)| quote.price_for(self.order.side)),
         }
+    }
+
+    /// Whether it is held back by an order of its own market.
+    pub(super) fn enters_with_its_parent(&self) -> bool {
+        self.held_by.zip(self.instrument).is_some_and(|(parent, (id, _))| parent.instrument == id)
     }
 
     /// The price that the order is decided on: where it enters, or the quote's side.

@@ -2,11 +2,10 @@
 
 use super::{
     approved::{self, RiskApproved},
-    facts::{Circumstances, Facts, Level, at_stake_of_order, at_stake_of_position},
+    facts::{AtStake, Circumstances, Facts, Level, at_stake_of_order, at_stake_of_position},
     table::{CHECKS, Modify, Verdict},
 };
 use crate::domain::{
-    group::OrderGroup,
     id::IntentId,
     instrument::{Instrument, Price},
     message::{ModifyTarget, PlaceOrder, StopLevel, TrailBy, VenueModify, VenueModifyRequest, Violation},
@@ -41,12 +40,11 @@ pub(crate) fn assess(
     let mut facts = Facts::new(around, &terms.order);
     facts.reserved_before = terms.reserved;
     facts.held_by = match terms.before {
-        Before::Order(Order { group: Some(OrderGroup { parent: Some(parent), .. }), .. }) => {
-            around.account.holder(*parent)
-        }
-        _ => None,
+        Before::Order(order) => around.account.holder_of(order),
+        Before::Position(_) => None,
     };
     facts.at_stake = match terms.before {
+        Before::Order(_) if facts.held_by.is_some() => AtStake::default(), // no price reaches it
         Before::Order(order) => at_stake_of_order(order),
         Before::Position(position) => at_stake_of_position(position),
     };

@@ -360,16 +360,16 @@ fn stops_valid(f: &Facts<'_>) -> Verdict {
 /// A stop waits for a price that is not there yet: a buy above the ask, a sell below the bid (OR10).
 fn trigger_valid(f: &Facts<'_>) -> Option<Verdict> {
     let (trigger, market, (_, spec)) = (f.trigger_price()?, f.begins_at()?, f.instrument?);
-    let (beyond, side, place) = match f.order.side {
-        Side::Buy => (trigger > market, "ask", "above"),
-        Side::Sell => (trigger < market, "bid", "below"),
+    let (beyond, from, place) = match f.order.side {
+        Side::Buy => (trigger > market, "the ask of", "above"),
+        Side::Sell => (trigger < market, "the bid of", "below"),
     };
+    let from = if f.enters_with_its_parent() { "its parent's" } else { from };
     if beyond {
         return None;
     }
     let (limit, actual) = (spec.price(market), spec.price(trigger));
-    let message =
-        format!("stopPrice {actual} would trigger at once: it belongs {place} the {side} of {limit}");
+    let message = format!("stopPrice {actual} would trigger at once: it belongs {place} {from} {limit}");
     Some(limited(Code::StopsInvalid, false, message, limit, actual, None))
 }
 
