@@ -79,7 +79,9 @@ fn or05_what_a_venue_takes_off_an_order_is_believed_and_a_duplicate_fill_acts_on
     let mut far = able(&[GroupKind::Oco]);
     let one = far.sent(entry().in_group(GroupKind::Oco, "g"));
     let other = far.sent(buy("BTCUSD", "0.10").limit("58000.00").in_group(GroupKind::Oco, "g"));
-    [one, other].map(|order| far.report(accepted(order)));
+    for order in [one, other] {
+        far.report(accepted(order));
+    }
     let part = fill(one, "x1", "0.04");
     far.report(LinkReport::Fill(part.clone()));
     far.report(smaller(other, "0.06", "58000.00"));
@@ -138,7 +140,9 @@ fn or05_books_that_tell_of_less_volume_and_of_an_end_are_taken_over() {
     let mut far = able(&[GroupKind::Oco]);
     let one = far.sent(entry().in_group(GroupKind::Oco, "g"));
     let other = far.sent(buy("BTCUSD", "0.10").limit("58000.00").in_group(GroupKind::Oco, "g"));
-    [one, other].map(|order| far.report(accepted(order)));
+    for order in [one, other] {
+        far.report(accepted(order));
+    }
     let working = |order, volume: &str, price: &str| OrderState {
         volume: Some(dec(volume)),
         price: Some(dec(price)),
