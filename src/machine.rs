@@ -158,7 +158,7 @@ impl Machine {
             self.now = self.now.max(due);
             // at equal instants the venue's first: what it did is known when the engine looks (EX14)
             if let Some((_, deadline)) = self.venue.pop_deadline(due) {
-                self.venue.deadline(deadline, &mut self.reports);
+                self.venue.deadline(due, deadline, &mut self.reports);
                 self.carry_out(self.now, out);
             } else if let Some((_, timer)) = self.engine.pop_deadline(due) {
                 self.apply(self.now, EngineInput::Deadline(timer), out);

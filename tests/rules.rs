@@ -4,6 +4,7 @@
 mod account;
 mod determinism;
 mod execution;
+mod groups;
 mod idempotency;
 mod laws;
 mod link;

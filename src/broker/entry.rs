@@ -3,6 +3,7 @@
 use super::books;
 use crate::{
     domain::{
+        group::JoinGroup,
         id::{AccountId, ClientOrderId, PositionId},
         instrument::Instrument,
         message::{
@@ -178,6 +179,10 @@ impl Entry {
             Some(name) => Some(PositionId::parse(name).map_err(|_| not_found("POSITION_UNKNOWN", name))?),
             None => None,
         };
+        let group = submit.group.map(|group| {
+            let parent = group.parent.as_deref().map(client_id).transpose()?;
+            Ok::<_, Refusal>(JoinGroup { kind: group.kind, id: group.id, parent })
+        });
         Ok(PlaceOrder {
             account: self.account.clone(),
             side: submit.side,
@@ -194,6 +199,7 @@ impl Entry {
             post_only: submit.post_only,
             reduce_only: position.is_some(),
             position,
+            group: group.transpose()?,
             client_order_id: Some(client_id(&submit.order)?),
             reason: None,
             symbol: submit.symbol,

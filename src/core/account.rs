@@ -8,7 +8,7 @@ use crate::domain::{
     account::{AccountConfig, LinkStatus},
     calendar::Zone,
     exposure::{Exposure, Marks},
-    id::{AccountId, AlertId, ClientOrderId, EntryId, FillId, IntentId, OrderId, PositionId},
+    id::{AccountId, AlertId, ClientOrderId, EntryId, FillId, GroupId, IntentId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
     margin::{margin, margin_rate},
     market::Quote,
@@ -87,6 +87,9 @@ pub(crate) struct Account {
     pub open_orders: BTreeSet<OrderId>,
     pub client_ids: BTreeMap<ClientOrderId, OrderId>,
     pub intents: BTreeMap<IntentId, OrderId>,
+    /// The orders of each group, oldest first, those that ended too.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub groups: BTreeMap<GroupId, Vec<OrderId>>,
     pub day: Day,
     pub loss_latch: Option<LossLatch>,
     #[serde(default)]
@@ -116,6 +119,7 @@ impl Account {
             open_orders: BTreeSet::new(),
             client_ids: BTreeMap::new(),
             intents: BTreeMap::new(),
+            groups: BTreeMap::new(),
             day: Day::default(),
             loss_latch: None,
             session: Session::default(),
@@ -210,11 +214,6 @@ impl Account {
     /// Open orders that would open a position.
     pub(crate) fn opening(&self) -> impl Iterator<Item = &Order> {
         self.working().map(|r| &r.order).filter(|o| o.position.is_none())
-    }
-
-    /// Margin that working opening orders would take, by present quotes.
-    pub(crate) fn reserved_margin(&self, setup: &Setup, market: &Market) -> Money {
-        self.opening().map(|order| self.reserved_for(order, setup, market)).sum()
     }
 
     /// Margin that an opening order takes while it works; while new terms are on their way, by those that
@@ -338,6 +337,9 @@ impl Account {
                     self.client_ids.remove(client);
                 }
                 self.intents.remove(&record.order.intent_id);
+                if let Some(group) = record.order.group {
+                    self.forget_member(&group.id, id);
+                }
                 if !self.session.fills.is_empty() {
                     let forgotten = |id: &FillId| record.fills.iter().any(|fill| fill.id == *id);
                     self.session.fills.retain(|_, id| !forgotten(id));

@@ -327,7 +327,9 @@ impl Engine {
         }
         if let [only] = orders.as_slice() {
             let order = &account.orders[only].order;
-            let quote = self.market.last_quote(order.instrument);
+            // no price reaches what another order holds back
+            let held = account.holder_of(order).is_some();
+            let quote = self.market.last_quote(order.instrument).filter(|_| !held);
             if let Some(frozen) = risk::frozen_order(order, setup.instrument(order.instrument), quote) {
                 return Err(Box::new(Refusal::from_violations(&[frozen])));
             }
@@ -578,6 +580,7 @@ fn place_params(order: &PlaceOrder) -> Map<String, Value> {
     set("expiresAt", order.expires_at.map(|at| Value::String(at.to_string())));
     set("postOnly", order.post_only.then_some(Value::Bool(true)));
     set("positionId", order.position.map(|id| Value::String(id.to_string())));
+    set("group", order.group.as_ref().map(|group| json!({ "kind": group.kind, "id": group.id })));
     set("clientOrderId", order.client_order_id.as_ref().map(|id| Value::String(id.to_string())));
     params
 }

@@ -12,6 +12,7 @@ mod commands;
 mod emergency;
 mod engine;
 mod execution;
+mod groups;
 mod idempotency;
 mod ledger;
 mod link;

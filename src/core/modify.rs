@@ -89,7 +89,7 @@ impl Engine {
         if let Some(volume) = modify.volume {
             check_volume(account, order, instrument, volume)?;
         }
-        let reserved = account.reserved_for(order, setup, &self.market);
+        let reserved = account.reserved_around(order, setup, &self.market);
         Ok(Terms::of_order(order, instrument, reserved))
     }
 

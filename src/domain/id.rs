@@ -76,6 +76,10 @@ text_id! {
     ClientOrderId
 }
 text_id! {
+    /// The client's name for a group of orders; one that has been is not taken again for a day.
+    GroupId
+}
+text_id! {
     /// An instrument's symbol (FIX tag 55), such as `EURUSD`.
     Symbol
 }

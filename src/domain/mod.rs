@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod config;
 pub mod distance;
 pub mod exposure;
+pub mod group;
 pub mod id;
 pub mod instrument;
 pub mod ledger;

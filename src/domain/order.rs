@@ -1,6 +1,7 @@
 //! Orders and the one table of what may happen to them (OR01).
 
 use super::{
+    group::{Exit, OrderGroup},
     id::{AccountId, ClientOrderId, IntentId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
     money,
@@ -52,6 +53,15 @@ impl OrderType {
     /// Whether it waits for a trigger before it is a market or a limit order.
     pub const fn has_trigger(self) -> bool {
         matches!(self, Self::Stop | Self::StopLimit | Self::TrailingStop)
+    }
+
+    /// Which exit of a bracket an order of this type is; a market order waits for nothing.
+    pub const fn as_exit(self) -> Option<Exit> {
+        match self {
+            Self::Market => None,
+            Self::Limit => Some(Exit::Target),
+            Self::Stop | Self::StopLimit | Self::TrailingStop => Some(Exit::Protection),
+        }
     }
 }
 
@@ -279,8 +289,11 @@ pub struct Order {
     /// Its trigger has been met.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub triggered: bool,
-    /// The position that this order reduces; `None` opens a new one (hedging).
+    /// The position that this order reduces; `None` opens a new one (hedging). An exit of a bracket names the one
+    /// that its parent opens.
     pub position: Option<PositionId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<OrderGroup>,
     pub status: OrderStatus,
     /// Counts changes.
     pub version: u32,

@@ -1,5 +1,6 @@
 //! A trading account as the broker keeps it.
 
+use super::groups::{Groups, Held};
 use crate::domain::{
     exposure::Exposure,
     id::{AccountId, FillId, OrderId, PositionId},
@@ -30,6 +31,12 @@ pub(super) struct VenueAccount {
     pub positions: BTreeMap<PositionId, VenuePosition>,
     /// Resting limits, and market orders that wait for a quote.
     pub orders: BTreeMap<OrderId, VenueOrder>,
+    /// Of orders that wait for another's fill, what is not in the book.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub held: BTreeMap<OrderId, Held>,
+    /// Derived from the orders.
+    #[serde(skip)]
+    pub groups: Groups,
     pub last_fill: u64,
 }
 

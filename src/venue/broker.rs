@@ -3,6 +3,7 @@
 use super::{
     account::{STOP_OUT_PERCENT, VenueAccount},
     deadlines::Deadlines,
+    groups::{Groups, Held},
     played::PlayedBar,
     triggers::{Trigger, TriggerBook},
 };
@@ -89,6 +90,8 @@ impl Venue {
                     exposure: Exposure::default(),
                     positions: BTreeMap::new(),
                     orders: BTreeMap::new(),
+                    held: BTreeMap::new(),
+                    groups: Groups::default(),
                     last_fill: 0,
                 });
                 self.accounts.len() - 1
@@ -116,11 +119,14 @@ impl Venue {
         for market in &mut self.markets {
             market.triggers = TriggerBook::default();
         }
-        for (index, account) in self.accounts.iter().enumerate() {
+        for (index, account) in self.accounts.iter_mut().enumerate() {
+            account.groups = Groups::default();
             self.dependents.update(index, &account.exposure, &setup.rates, account.currency);
             for order in account.orders.values() {
+                account.groups.add(order);
                 let market = &mut self.markets[order.instrument.index()];
-                if !market.waiting.contains(&(index, order.order)) {
+                let held = account.held.get(&order.order) == Some(&Held::Whole);
+                if !held && !market.waiting.contains(&(index, order.order)) {
                     market.triggers.rest(index, order);
                 }
             }
@@ -150,7 +156,7 @@ impl Venue {
     pub fn request(&mut self, now: UnixNanos, request: &VenueRequest, out: &mut VenueOut) {
         match request {
             VenueRequest::Submit(order) => self.submit(now, order, out),
-            VenueRequest::Cancel { account, order } => self.cancel(account, *order, out),
+            VenueRequest::Cancel { account, order } => self.cancel(now, account, *order, out),
             VenueRequest::Modify(request) => self.modify(now, &request.terms, out),
             VenueRequest::Link { .. } => {} // there is no wire to this venue
         }
@@ -234,7 +240,11 @@ impl Venue {
     fn stop_out_all(&mut self, now: UnixNanos, instrument: InstrumentId, out: &mut VenueOut) {
         let mut account = 0;
         while let Some(index) = self.dependents.next(instrument, account) {
-            while self.stop_out_step(now, index, out) {}
+            let mut from = out.reports.len();
+            while self.stop_out_step(now, index, out) {
+                self.follow_groups(now, from, out);
+                from = out.reports.len();
+            }
             account = index + 1;
         }
     }

@@ -196,7 +196,7 @@ impl Venue {
             orders.filter(|o| o.position == Some(id) && Some(o.order) != filling).map(|o| o.order).collect();
         for order in others {
             self.remove_order(index, order);
-            self.cancel_report(index, order, "POSITION_CLOSED", out);
+            self.cancel_report(index, order, self.reason_to_drop(index, order, filling), out);
         }
     }
 

@@ -6,6 +6,7 @@ use super::{
     triggers::{Trigger, TriggerKind},
 };
 use crate::domain::{
+    group::OrderGroup,
     id::{OrderId, PositionId},
     instrument::{InstrumentId, Price},
     market::Quote,
@@ -28,17 +29,28 @@ impl Venue {
         if !self.is_tradable(now, instrument) {
             return;
         }
-        for (index, order) in std::mem::take(&mut self.markets[instrument.index()].waiting) {
-            self.decide(now, index, order, quote, out);
-        }
         let mut due = Vec::new();
+        let mut waiting = std::mem::take(&mut self.markets[instrument.index()].waiting);
+        let fed_by_bars = self.markets[instrument.index()].fed_by_bars;
         loop {
-            self.markets[instrument.index()].triggers.due(quote, &mut due);
-            if due.is_empty() {
-                return;
+            for (index, order) in waiting.drain(..) {
+                let from = out.reports.len();
+                self.decide(now, index, order, quote, out);
+                self.follow_groups(now, from, out);
             }
+            self.markets[instrument.index()].triggers.due(quote, &mut due);
+            let nothing_due = due.is_empty();
             for (trigger, price) in due.drain(..) {
+                let from = out.reports.len();
                 self.fire(now, trigger, price, quote, kind, out);
+                self.follow_groups(now, from, out);
+            }
+            if !fed_by_bars {
+                // what a fill has let in
+                std::mem::swap(&mut waiting, &mut self.markets[instrument.index()].waiting);
+            }
+            if nothing_due && waiting.is_empty() {
+                return;
             }
         }
     }
@@ -85,9 +97,14 @@ impl Venue {
         let id = match trigger.kind {
             TriggerKind::Limit | TriggerKind::Stop => {
                 let order = OrderId(trigger.number);
-                let Some(side) = account.orders.get(&order).map(|o| o.side) else { return };
+                let Some(waits) = account.orders.get(&order) else { return };
+                let (side, exits) = (waits.side, waits.group.as_ref().is_some_and(OrderGroup::exits));
                 match trigger.kind {
-                    TriggerKind::Limit => self.fill_order(now, trigger.account, order, price(side), out),
+                    TriggerKind::Limit => {
+                        let passed = exits && self.was_passed_before(kind, side.opposite(), level);
+                        let price = if passed { level } else { price(side) };
+                        self.fill_order(now, trigger.account, order, price, out);
+                    }
                     _ => self.trigger_order(now, trigger.account, order, level, price(side), out),
                 }
                 return;

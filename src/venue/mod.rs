@@ -9,6 +9,7 @@ mod bars;
 mod broker;
 mod deadlines;
 mod fills;
+mod groups;
 mod matching;
 mod modify;
 mod orders;

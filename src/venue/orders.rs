@@ -3,6 +3,7 @@
 use super::{
     broker::{QuoteKind, Venue, VenueOut},
     deadlines::VenueDeadline,
+    groups::GROUP_PARENT_ENDED,
 };
 use crate::domain::{
     id::{AccountId, OrderId},
@@ -57,7 +58,11 @@ impl Venue {
             order: order.order,
             venue_order: None,
         });
+        self.join_group(index, order);
         self.enter(index, order.clone(), meets_the_next_quote(order));
+        if self.is_held(index, order.order) {
+            return;
+        }
         if !self.markets[order.instrument.index()].fed_by_bars {
             self.match_market(now, order.instrument, QuoteKind::Tick, out);
         } else if order.order_type == OrderType::Market {
@@ -65,13 +70,16 @@ impl Venue {
         }
     }
 
-    /// Puts an order into the book: it waits for the next quote, or for its price.
+    /// Puts an order into the book: it waits for the next quote, or for its price, or for another's fill.
     pub(super) fn enter(&mut self, index: usize, order: VenueOrder, waits: bool) {
         if let Some(at) = order.expires_at {
             self.deadlines.set(at, VenueDeadline::Expiry { account: index, order: order.order });
         }
+        let held = self.is_held(index, order.order);
         let market = &mut self.markets[order.instrument.index()];
-        if waits {
+        if held {
+            // nothing triggers it
+        } else if waits {
             market.waiting.push((index, order.order));
         } else {
             market.triggers.rest(index, &order);
@@ -102,6 +110,12 @@ impl Venue {
         if !self.is_open(now, order.instrument) {
             return Some("MARKET_CLOSED");
         }
+        if self.lacks_parent(index, order) {
+            return Some(GROUP_PARENT_ENDED);
+        }
+        if order.group.as_ref().is_some_and(|group| group.parent.is_some()) {
+            return None; // it meets neither a position nor the market yet
+        }
         let position = order.position.map(|id| self.accounts[index].positions.get(&id));
         match position {
             Some(None) => return Some("POSITION_UNKNOWN"),
@@ -123,7 +137,8 @@ impl Venue {
         self.is_tradable(now, order.instrument) && crosses(order.side, limit, quote)
     }
 
-    pub(super) fn cancel(&mut self, account: &AccountId, order: OrderId, out: &mut VenueOut) {
+    pub(super) fn cancel(&mut self, now: UnixNanos, account: &AccountId, order: OrderId, out: &mut VenueOut) {
+        let from = out.reports.len();
         let known =
             self.index.get(account).copied().filter(|i| self.accounts[*i].orders.contains_key(&order));
         let report = match known {
@@ -138,6 +153,7 @@ impl Venue {
             },
         };
         out.reports.push(report);
+        self.follow_groups(now, from, out);
     }
 
     /// Takes an order out of the book.
@@ -170,7 +186,8 @@ impl Venue {
     }
 
     /// Does what is due.
-    pub fn deadline(&mut self, deadline: VenueDeadline, out: &mut VenueOut) {
+    pub fn deadline(&mut self, now: UnixNanos, deadline: VenueDeadline, out: &mut VenueOut) {
+        let from = out.reports.len();
         match deadline {
             VenueDeadline::Expiry { account: index, order } => {
                 if self.remove_order(index, order).is_some() {
@@ -180,5 +197,6 @@ impl Venue {
                 }
             }
         }
+        self.follow_groups(now, from, out);
     }
 }

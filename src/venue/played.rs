@@ -3,14 +3,16 @@
 use super::{
     bars::{self, BarLeg, Reach},
     broker::{QuoteKind, Venue, VenueOut},
+    groups::Held,
     triggers::Trigger,
 };
 use crate::domain::{
+    group::Exit,
     id::{OrderId, PositionId},
     instrument::Price,
     market::{Bar, BarPolicy, Quote},
     message::{Mark, VenueOrder},
-    order::Side,
+    order::{OrderType, Side},
     time::UnixNanos,
 };
 
@@ -27,10 +29,33 @@ pub(super) struct PlayedBar {
     held_back: Vec<(Trigger, Side, Price)>,
     /// Stop-limits that were triggered inside the bar and may fill at its close only.
     until_close: Vec<(usize, OrderId)>,
+    /// Exits of brackets that are taken out until the bar's end.
+    held_exits: Vec<(usize, OrderId)>,
     legs: [BarLeg; 4],
     /// Which leg is played. What fills after the first, fills inside the bar.
     leg: usize,
     ambiguous: bool,
+}
+
+impl PlayedBar {
+    /// Which of a stop and a target of a position wait for the bar's end (EX05).
+    fn holds_back(
+        &mut self,
+        policy: BarPolicy,
+        side: Side,
+        (stop, target): (Option<Price>, Option<Price>),
+        filled_inside: bool,
+    ) -> (bool, bool) {
+        let Reach { stop_loss, take_profit } = bars::reachable(&self.bar, side, stop, target);
+        if if filled_inside { stop_loss || take_profit } else { stop_loss && take_profit } {
+            self.ambiguous = true;
+        }
+        let hold_profit = policy == BarPolicy::Pessimistic && take_profit && (stop_loss || filled_inside);
+        // even an optimist exits at the stop if the profit is not to come any more
+        let to_come = || bars::profit_to_come(&self.legs[self.leg..], side, target);
+        let hold_loss = policy == BarPolicy::Optimistic && take_profit && stop_loss && to_come();
+        (hold_loss, hold_profit)
+    }
 }
 
 impl Venue {
@@ -56,6 +81,7 @@ impl Venue {
             before,
             held_back: Vec::new(),
             until_close: Vec::new(),
+            held_exits: Vec::new(),
             legs,
             leg: 0,
             ambiguous: false,
@@ -68,7 +94,10 @@ impl Venue {
         let Some(played) = &mut self.played else { return };
         played.leg = leg;
         match leg {
-            1 => self.restrict_positions(),
+            1 => {
+                self.restrict_positions();
+                self.restrict_brackets();
+            }
             CLOSE => self.know_the_close(out),
             _ => {}
         }
@@ -88,6 +117,19 @@ impl Venue {
             .collect();
         for (index, id) in held {
             self.restrict(index, id, false);
+        }
+    }
+
+    /// The same of the exits of brackets.
+    fn restrict_brackets(&mut self) {
+        let brackets: Vec<(usize, Vec<OrderId>)> = self
+            .accounts
+            .iter()
+            .enumerate()
+            .flat_map(|(index, account)| account.groups.exits().map(move |exits| (index, exits)))
+            .collect();
+        for (index, exits) in brackets {
+            self.restrict_exits(index, &exits, false);
         }
     }
 
@@ -154,16 +196,8 @@ impl Venue {
         if position.instrument != played.bar.instrument {
             return;
         }
-        let reach = bars::reachable(&played.bar, position.side, position.stop_loss, position.take_profit);
-        let Reach { stop_loss, take_profit } = reach;
-        if if filled_inside { stop_loss || take_profit } else { stop_loss && take_profit } {
-            played.ambiguous = true;
-        }
-        let hold_profit = policy == BarPolicy::Pessimistic && take_profit && (stop_loss || filled_inside);
-        // even an optimist exits at the stop if the profit is not to come any more
-        let to_come =
-            || bars::profit_to_come(&played.legs[played.leg..], position.side, position.take_profit);
-        let hold_loss = policy == BarPolicy::Optimistic && take_profit && stop_loss && to_come();
+        let levels = (position.stop_loss, position.take_profit);
+        let (hold_loss, hold_profit) = played.holds_back(policy, position.side, levels, filled_inside);
         let triggers = &mut self.markets[position.instrument.index()].triggers;
         let mut hold = |trigger: Trigger, level: Option<Price>| {
             if let Some(price) = level {
@@ -179,6 +213,44 @@ impl Venue {
         }
     }
 
+    /// The same of a bracket's exits, if the bar's instrument is theirs and they are in the book.
+    pub(super) fn restrict_exits(&mut self, index: usize, exits: &[OrderId], filled_inside: bool) {
+        let policy = self.policy();
+        let Some(played) = self.played.as_mut().filter(|p| p.leg > 0) else { return };
+        let account = &self.accounts[index];
+        let exits: Vec<&VenueOrder> = exits
+            .iter()
+            .filter(|id| account.held.get(id) != Some(&Held::Whole))
+            .filter_map(|id| account.orders.get(id))
+            .filter(|order| order.instrument == played.bar.instrument)
+            .collect();
+        let Some(side) = exits.first().map(|order| order.side.opposite()) else { return };
+        let of = |exit: Exit| exits.iter().find(|order| order.order_type.as_exit() == Some(exit));
+        let (target, protection) = (of(Exit::Target), of(Exit::Protection));
+        let levels = (protection.and_then(|o| o.stop_price), target.and_then(|o| o.price));
+        let (hold_loss, hold_profit) = played.holds_back(policy, side, levels, filled_inside);
+        let held = [protection.filter(|_| hold_loss), target.filter(|_| hold_profit)];
+        for order in held.into_iter().flatten() {
+            self.markets[order.instrument.index()].triggers.forget(index, order);
+            played.held_exits.push((index, order.order));
+        }
+    }
+
+    /// An order was cancelled because another one filled. If the bar that is played reaches it as well, nobody
+    /// knows which of both came first.
+    pub(super) fn note_rival(&mut self, order: &VenueOrder) {
+        let Some(played) = self.played.as_mut().filter(|p| p.leg > 0) else { return };
+        let (bid, ask) = (&played.bar.bid, &played.bar.ask);
+        let reached = match (order.order_type, order.side) {
+            (OrderType::Market, _) => false,
+            (OrderType::Limit, Side::Buy) => order.price.is_some_and(|price| ask.low <= price),
+            (OrderType::Limit, Side::Sell) => order.price.is_some_and(|price| bid.high >= price),
+            (_, Side::Buy) => order.stop_price.is_some_and(|stop| ask.high >= stop),
+            (_, Side::Sell) => order.stop_price.is_some_and(|stop| bid.low <= stop),
+        };
+        played.ambiguous |= reached && played.bar.instrument == order.instrument;
+    }
+
     /// Ends the bar: what was held back may trigger again.
     pub fn end_bar(&mut self, out: &mut VenueOut) {
         let Some(played) = self.played.take() else { return };
@@ -187,6 +259,11 @@ impl Venue {
             out.marks.push(Mark::AmbiguousBar);
         }
         let triggers = &mut self.markets[played.bar.instrument.index()].triggers;
+        for (index, id) in played.held_exits {
+            if let Some(order) = self.accounts[index].orders.get(&id) {
+                triggers.rest(index, order);
+            }
+        }
         for (trigger, side, price) in played.held_back {
             if self.accounts[trigger.account].positions.contains_key(&PositionId(trigger.number)) {
                 triggers.add(trigger, side, price);

@@ -308,6 +308,58 @@ async fn trades_modify_gives_orders_and_positions_new_terms_and_tells() {
 }
 
 #[tokio::test]
+async fn or05_or06_trades_place_puts_orders_into_groups() {
+    let server = Server::start().await;
+    let mut client = server.operator().await;
+    client.await_quote().await;
+    let order = |group: Value, more: Value| {
+        let mut params = resting_order("paper-1");
+        params["group"] = group;
+        params.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        params
+    };
+    let bracket = || json!({"kind": "bracket", "id": "b-1"});
+    let entry = client.ok("trades.place", order(bracket(), json!({}))).await;
+    let target = json!({"side": "sell", "price": "9500000"});
+    let seen = client.ok("risk.preview", order(bracket(), target.clone())).await;
+    assert_eq!((&seen["allowed"], &seen["computed"]["marginRequired"]), (&json!(true), &Value::Null));
+    let target = client.ok("trades.place", order(bracket(), target)).await;
+    let protection = json!({"side": "sell", "type": "stop", "price": null, "stopPrice": "500"});
+    let protection = client.ok("trades.place", order(bracket(), protection)).await;
+    assert_eq!((&target["status"], &protection["status"]), (&json!("accepted"), &json!("accepted")));
+    let get = async |client: &mut Client, id: &Value| {
+        client.ok("trades.get", json!({"accountId": "paper-1", "orderId": id})).await["order"].clone()
+    };
+    let view = get(&mut client, &target["orderId"]).await;
+    assert_eq!(view["group"], json!({"kind": "bracket", "id": "b-1", "parent": entry["orderId"]}));
+    assert_eq!(view["reduceOnly"], true);
+
+    // the entry meets the market, then its exit does: the other one is cancelled
+    let at = |id: &Value| json!({"accountId": "paper-1", "orderId": id, "price": "9000000"});
+    client.ok("trades.modify", at(&entry["orderId"])).await;
+    assert_eq!(get(&mut client, &entry["orderId"]).await["status"], "filled");
+    let mut exit = at(&target["orderId"]);
+    exit["price"] = json!("600");
+    client.ok("trades.modify", exit).await;
+    assert_eq!(get(&mut client, &target["orderId"]).await["status"], "filled");
+    let ended = get(&mut client, &protection["orderId"]).await;
+    assert_eq!((&ended["status"], &ended["reason"]), (&json!("canceled"), &json!("OCO_FILLED")));
+    let canceled = client.event("event.trade.canceled").await;
+    assert_eq!(canceled["payload"]["order"]["orderId"], protection["orderId"]);
+
+    for (group, more, reason) in [
+        (bracket(), json!({}), "GROUP_ENDED"),
+        (json!({"kind": "oco", "id": "o"}), json!({"type": "market", "price": null}), "GROUP_MISMATCH"),
+        (json!({"kind": "oco", "id": "no such id"}), json!({}), "WRONG_TYPE"),
+        (json!({"kind": "ota", "id": "o"}), json!({}), "WRONG_TYPE"),
+        (json!({"kind": "oco"}), json!({}), "FIELD_MISSING"),
+    ] {
+        let refused = client.refused("trades.place", order(group.clone(), more)).await;
+        assert_eq!(refused.1, reason, "{group}");
+    }
+}
+
+#[tokio::test]
 async fn trades_resolve_is_for_orders_of_unknown_fate_only() {
     let server = Server::start().await;
     let mut client = server.operator().await;

@@ -147,6 +147,34 @@ async fn every_request_has_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn or06_a_child_enters_with_its_parent_and_never_alone() {
+    let venue = Venue::start();
+    let (mut raw, _) = venue.session_with_fill().await;
+    assert_eq!(raw.hello["capabilities"]["groups"], json!(["oco", "oto", "bracket"]));
+    let of = |order: u64, price: &str, group: Value| {
+        let mut frame = submit(order, Some(price));
+        frame["group"] = group;
+        frame
+    };
+    let first = json!({ "kind": "bracket", "id": "g" });
+    let child = json!({ "kind": "bracket", "id": "g", "parent": name(201) });
+    let mut exit = of(202, "9000000.00", child);
+    exit["side"] = json!("sell");
+    raw.send(exit.clone()).await;
+    let (kind, _, frame) = raw.report().await;
+    assert_eq!((kind.as_str(), &frame["report"]["reason"]), ("rejected", &json!("GROUP_ENDED")));
+    raw.send(of(201, "100.00", first)).await;
+    assert_eq!(raw.report().await.0, "accepted");
+    exit["order"] = json!(name(203));
+    raw.send(exit).await;
+    assert_eq!(raw.report().await.0, "accepted");
+    raw.send(json!({ "type": "cancel", "order": name(201) })).await;
+    let ends = [raw.report().await.2, raw.report().await.2];
+    let ends = ends.map(|frame| (frame["report"]["order"].clone(), frame["report"]["reason"].clone()));
+    assert_eq!(ends, [(json!(name(201)), Value::Null), (json!(name(203)), json!("GROUP_PARENT_ENDED"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_and_its_cancel_in_one_breath_end_once() {
     let venue = Venue::start();
     let mut raw = venue.session().await;

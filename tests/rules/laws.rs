@@ -7,16 +7,18 @@ use super::{
 };
 use lockstep::{
     domain::{
+        group::GroupKind,
+        id::{GroupId, OrderId},
         instrument::{InstrumentId, Price},
-        message::{AccountView, PositionView},
+        message::{AccountView, Answer, OrderKey, OrderView, PositionView, Query},
         money::Currency,
-        order::Side,
+        order::{OrderStatus, Side},
     },
     machine::Machine,
 };
 use proptest::prelude::*;
 use rust_decimal::{Decimal, RoundingStrategy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Panics if a law is broken.
 pub fn hold(rig: &Rig) {
@@ -117,6 +119,13 @@ proptest! {
     }
 
     #[test]
+    fn or05_or06_hold_over_valid_random_steps(acts in world::acts(120)) {
+        let mut world = World::new();
+        acts.iter().for_each(|act| world.act(act));
+        groups(&world.rig);
+    }
+
+    #[test]
     fn gw10_no_input_panics_the_machine(inputs in prop::collection::vec(world::wild_input(), 1..40)) {
         let mut machine = World::new().rig.machine;
         let mut out = lockstep::domain::message::Outputs::default();
@@ -133,17 +142,57 @@ proptest! {
     }
 }
 
+/// Of orders of which one cancels the others one is filled whole at most; children are filled no more than what let
+/// them in, and the exits of a bracket together no more than that. The kinds of groups that have a fill.
+fn groups(rig: &Rig) -> BTreeSet<GroupKind> {
+    let mut members: BTreeMap<GroupId, Vec<OrderView>> = BTreeMap::new();
+    for id in (1..=1_000).map(OrderId) {
+        let key = Query::Order(rig.config().accounts[0].id.clone(), OrderKey::Order(id));
+        let Ok(Answer::Order(detail)) = rig.machine.query_at(rig.now, &key) else { continue };
+        if let Some(group) = &detail.order.group {
+            members.entry(group.id.clone()).or_default().push(detail.order);
+        }
+    }
+    let mut filled = BTreeSet::new();
+    for (id, orders) in members {
+        let kind = orders[0].group.as_ref().expect("of a group").kind;
+        let of = |order: &OrderView| order.filled_volume;
+        let parent = orders.iter().find(|order| order.group.as_ref().is_some_and(|g| g.parent.is_none()));
+        let Some(parent) = parent else { continue }; // forgotten after a day
+        let children = || orders.iter().filter(|order| order.order_id != parent.order_id);
+        if orders.iter().any(|order| of(order) > Decimal::ZERO) {
+            filled.insert(kind);
+        }
+        match kind {
+            GroupKind::Oco => {
+                let whole = orders.iter().filter(|order| order.status == OrderStatus::Filled).count();
+                assert!(whole <= 1, "OR05: {id} {orders:?}");
+            }
+            GroupKind::Oto => {
+                assert!(children().all(|child| of(child) <= of(parent)), "OR06: {id} {orders:?}");
+            }
+            GroupKind::Bracket => {
+                let exits: Decimal = children().map(of).sum();
+                assert!(exits <= of(parent), "OR06: {id} {orders:?}");
+            }
+        }
+    }
+    filled
+}
+
 /// After a plain start every act does what its name says, or the property tests prove nothing.
 #[test]
 fn random_acts_reach_fills_stops_denials_and_stop_outs() {
     use lockstep::domain::message::Mark;
     use proptest::{strategy::ValueTree, test_runner::TestRunner};
     let mut runner = TestRunner::deterministic();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut filled = BTreeSet::new();
     for _ in 0..32 {
         let acts: Vec<Act> = world::acts(80).new_tree(&mut runner).expect("acts").current();
         let mut world = World::new();
         acts.iter().for_each(|act| world.act(act));
+        filled.extend(groups(&world.rig));
         seen.extend(world.rig.marks.iter().copied());
         if !world.rig.executed.is_empty() {
             seen.insert(Mark::OrderRejected); // stands for "something was executed"
@@ -168,6 +217,7 @@ fn random_acts_reach_fills_stops_denials_and_stop_outs() {
     ] {
         assert!(seen.contains(&mark), "the random acts never reach {mark:?}: {seen:?}");
     }
+    assert_eq!(filled.len(), 3, "groups of every kind have fills: {filled:?}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use lockstep::{
 use rust_decimal::Decimal;
 
 mod gaps;
+mod groups;
 mod impossible;
 mod orders;
 mod reconcile;
@@ -56,6 +57,7 @@ impl Far {
         let capabilities = Capabilities {
             tifs: vec![],
             post_only: false,
+            groups: Vec::new(),
             fencing: true,
             dedupe: true,
             resend: true,

@@ -5,7 +5,8 @@ use lockstep::{
     domain::{
         account::{AccountConfig, AccountMode, PositionMode},
         config::{Config, Limits},
-        id::{AccountId, ClientOrderId, CommandId, OrderId, PositionId, Symbol},
+        group::{GroupKind, JoinGroup},
+        id::{AccountId, ClientOrderId, CommandId, GroupId, OrderId, PositionId, Symbol},
         instrument::{InstrumentId, Price},
         ledger::LedgerEntry,
         market::{Bar, Candle, Ohlc, Quote, Timeframe},
@@ -515,6 +516,11 @@ impl Ask {
     pub fn reduces(mut self, position: PositionId) -> Self {
         self.0.reduce_only = true;
         self.0.position = Some(position);
+        self
+    }
+
+    pub fn in_group(mut self, kind: GroupKind, id: &str) -> Self {
+        self.0.group = Some(JoinGroup { kind, id: GroupId::new(id).expect("an id"), parent: None });
         self
     }
 

@@ -3,7 +3,8 @@
 use super::rig::{Ask, Rig, account, account_id, ask, dec, symbol};
 use lockstep::domain::{
     config::StrategyConfig,
-    id::{AccountId, ClientOrderId, CommandId, OrderId, PositionId, StopId},
+    group::{GroupKind, JoinGroup},
+    id::{AccountId, ClientOrderId, CommandId, GroupId, OrderId, PositionId, StopId},
     instrument::{InstrumentId, Price},
     market::{Bar, Ohlc, Timeframe},
     message::{
@@ -60,6 +61,8 @@ pub struct Draft {
     pub take_profit: Option<u16>,
     pub reduces: Option<usize>,
     pub client_id: Option<u8>,
+    /// Of a pending order: one of some groups of the hour.
+    pub group: Option<usize>,
 }
 
 fn side() -> impl Strategy<Value = Side> {
@@ -73,9 +76,9 @@ pub fn draft() -> BoxedStrategy<Draft> {
         prop_oneof![8 => 1..60_i64, 2 => 60..3_000_i64, 1 => 0..20_000_i64],
         (option::of(0..40_u16), option::of(0..40_u16)),
         option::weighted(0.15, 0..4_usize),
-        option::weighted(0.3, 0..30_u8),
+        (option::weighted(0.3, 0..30_u8), option::weighted(0.4, 0..6_usize)),
     )
-        .prop_map(|((account, symbol, side), limit, steps, levels, reduces, client_id)| Draft {
+        .prop_map(|((account, symbol, side), limit, steps, levels, reduces, (client_id, group))| Draft {
             account,
             symbol,
             side,
@@ -85,6 +88,7 @@ pub fn draft() -> BoxedStrategy<Draft> {
             take_profit: levels.1,
             reduces,
             client_id,
+            group,
         })
         .boxed()
 }
@@ -249,6 +253,12 @@ impl World {
 
     /// The order of a draft at the present market.
     pub fn order(&self, draft: &Draft) -> PlaceOrder {
+        let group = draft.group.filter(|_| draft.limit.is_some());
+        if let Some(nth) = group {
+            // one account and one market, so that its orders fit together
+            let alone = Draft { group: None, account: 0, symbol: nth % SYMBOLS.len(), ..draft.clone() };
+            return self.grouped(nth, self.order(&alone));
+        }
         let spec = &self.rig.config().instruments[self.instrument(draft.symbol).index()];
         let (_, unit) = STARTS[draft.symbol];
         let bid = self.bids[draft.symbol];
@@ -274,6 +284,25 @@ impl World {
             order.position = Some(position);
         }
         order.client_order_id = draft.client_id.map(|n| ClientOrderId::new(&format!("c{n}")).expect("an id"));
+        order
+    }
+}
+
+impl World {
+    /// The order as one of a group; beyond the market it is a stop.
+    fn grouped(&self, nth: usize, mut order: PlaceOrder) -> PlaceOrder {
+        let kind = [GroupKind::Oco, GroupKind::Oto, GroupKind::Bracket][nth % 3];
+        let hour = self.rig.now.0 / HOUR_NS;
+        let id = GroupId::new(&format!("g{nth}-{hour}")).expect("an id");
+        order.group = Some(JoinGroup { kind, id, parent: None });
+        let index = SYMBOLS.iter().position(|name| *name == order.symbol).expect("one of them");
+        let spec = &self.rig.config().instruments[self.instrument(index).index()];
+        let market = spec.price(Price(self.bids[index]));
+        let beyond = order.price.is_some_and(|price| (price > market) == (order.side == Side::Buy));
+        if beyond {
+            order.order_type = OrderType::Stop;
+            order.stop_price = order.price.take();
+        }
         order
     }
 }
@@ -352,9 +381,10 @@ fn wild_order() -> BoxedStrategy<PlaceOrder> {
         (option::of(wild_level()), option::of(wild_level())),
         (tifs, fillings, option::weighted(0.1, any::<i64>().prop_map(UnixNanos))),
         (prop::bool::weighted(0.1), prop::bool::weighted(0.2), option::weighted(0.2, any::<u64>())),
-        option::weighted(0.2, "[A-Za-z0-9_.:-]{1,64}"),
+        (option::weighted(0.2, "[A-Za-z0-9_.:-]{1,64}"), option::weighted(0.3, wild_group())),
     )
-        .prop_map(|(who, numbers, levels, life, flags, client)| PlaceOrder {
+        .prop_map(|(who, numbers, levels, life, flags, (client, group))| PlaceOrder {
+            group,
             volume: numbers.0,
             price: numbers.1,
             stop_price: numbers.2,
@@ -376,6 +406,17 @@ impl Ask {
     fn from_parts((account, symbol, side, order_type): (AccountId, String, Side, OrderType)) -> PlaceOrder {
         PlaceOrder { account, symbol, order_type, ..ask(side, "EURUSD", "1").0 }
     }
+}
+
+fn wild_group() -> impl Strategy<Value = JoinGroup> {
+    let kinds = prop::sample::select(vec![GroupKind::Oco, GroupKind::Oto, GroupKind::Bracket]);
+    let parent =
+        option::weighted(0.1, "[a-c]").prop_map(|id| id.map(|id| ClientOrderId::new(&id).expect("an id")));
+    (kinds, "[a-c]", parent).prop_map(|(kind, id, parent)| JoinGroup {
+        kind,
+        id: GroupId::new(&id).expect("an id"),
+        parent,
+    })
 }
 
 fn wild_scope() -> BoxedStrategy<StopScope> {

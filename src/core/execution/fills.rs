@@ -121,6 +121,7 @@ impl Desk<'_> {
             post_only: false,
             triggered: false,
             position: Some(fill.position),
+            group: None,
             status: OrderStatus::Accepted,
             version: 1,
             origin: position.map_or(Origin::Risk, |p| p.origin),

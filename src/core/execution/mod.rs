@@ -78,6 +78,7 @@ impl Desk<'_> {
             post_only: ticket.post_only,
             triggered: false,
             position: ticket.position,
+            group: ticket.group,
             status: OrderStatus::Initialized,
             version: 1,
             origin: giver.origin,
@@ -110,6 +111,7 @@ impl Desk<'_> {
             post_only: order.post_only,
             position: order.position,
             venue_position: reduced.and_then(|p| p.venue_position.clone()),
+            group: order.group.clone(),
         }));
         self.record(order, giver.strategy);
         id
@@ -121,6 +123,9 @@ impl Desk<'_> {
             self.account.client_ids.insert(client.clone(), id);
         }
         self.account.intents.entry(order.intent_id).or_insert(id);
+        if let Some(group) = &order.group {
+            self.account.groups.entry(group.id.clone()).or_default().push(id);
+        }
         if !order.status.is_terminal() {
             self.account.open_orders.insert(id);
         }

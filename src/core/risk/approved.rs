@@ -1,6 +1,7 @@
 //! Approval as a type: what execution takes can only come from the gate.
 
 use crate::domain::{
+    group::OrderGroup,
     id::{ClientOrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
     message::Lifetime,
@@ -24,6 +25,7 @@ pub(crate) struct Ticket {
     pub filling: Filling,
     pub post_only: bool,
     pub position: Option<PositionId>,
+    pub group: Option<OrderGroup>,
     pub client_order_id: Option<ClientOrderId>,
     pub reason: Option<String>,
 }

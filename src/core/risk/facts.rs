@@ -1,8 +1,10 @@
 //! What the checks look at, worked out once per order.
 
-use super::{super::account::Account, super::market::Market, approved::Ticket};
+use super::{super::account::Account, super::market::Market, approved::Ticket, groups::Joining};
 use crate::domain::{
     config::Setup,
+    group::GroupKind,
+    id::PositionId,
     instrument::{Instrument, InstrumentId, Price, Volume},
     margin::{margin, margin_rate},
     market::Quote,
@@ -108,6 +110,10 @@ pub(crate) struct Facts<'a> {
     pub(super) at_stake: AtStake,
     /// What the order that is modified holds back already.
     pub(super) reserved_before: Money,
+    /// The group that a new order is to belong to.
+    pub(super) joins: Option<Joining<'a>>,
+    /// The order that holds this one back: it meets the market where that one enters.
+    pub(super) held_by: Option<&'a Order>,
 }
 
 impl<'a> Facts<'a> {
@@ -139,15 +145,30 @@ impl<'a> Facts<'a> {
             margin: None,
             at_stake: AtStake::default(),
             reserved_before: Money::ZERO,
+            joins: order.group.as_ref().map(|group| Joining::new(group, around.account)),
+            held_by: None,
         };
+        if let Some(joins) = &facts.joins {
+            facts.held_by = joins.parent;
+            if joins.group.kind == GroupKind::Oco {
+                let account = around.account;
+                facts.reserved_before =
+                    account.reserved_for_group(&joins.group.id, around.setup, around.market);
+            }
+        }
         facts.margin = facts.required_margin();
         facts.at_stake = facts.reduces.map(at_stake_of_position).unwrap_or_default();
         facts
     }
 
     /// Whether the order can only lower a position's volume.
-    pub(crate) const fn is_reduction(&self) -> bool {
-        self.order.reduce_only || self.order.position.is_some()
+    pub(crate) fn is_reduction(&self) -> bool {
+        self.order.reduce_only || self.order.position.is_some() || self.exits()
+    }
+
+    /// Whether it leaves the position that its bracket's first order opens.
+    pub(super) fn exits(&self) -> bool {
+        self.joins.as_ref().is_some_and(Joining::exits)
     }
 
     pub(super) const fn currency(&self) -> Currency {
@@ -166,14 +187,27 @@ impl<'a> Facts<'a> {
 
     /// Where a stop triggers: a trailing one, where its distance puts it now, if it has no place yet.
     pub(super) fn trigger_price(&self) -> Option<Price> {
-        let quote = self.quote.map(|(_, quote)| quote.price_for(self.order.side));
         match (self.order.order_type, self.trail) {
             (OrderType::Market | OrderType::Limit, _) => None,
             (OrderType::TrailingStop, Trailing::Set(trail)) => {
-                self.stop_price.or_else(|| Some(trail.trigger(self.order.side, quote?)))
+                self.stop_price.or_else(|| Some(trail.trigger(self.order.side, self.begins_at()?)))
             }
             _ => self.stop_price,
         }
+    }
+
+    /// The price at which a pending order begins to look at the market: its trigger side now, or where the order
+    /// enters that holds it back. Of another instrument's nobody knows.
+    pub(super) fn begins_at(&self) -> Option<Price> {
+        match self.held_by {
+            Some(parent) if self.enters_with_its_parent() => parent.entry_price(),
+            _ => self.quote.map(|(_, quote)| quote.price_for(self.order.side)),
+        }
+    }
+
+    /// Whether it is held back by an order of its own market.
+    pub(super) fn enters_with_its_parent(&self) -> bool {
+        self.held_by.zip(self.instrument).is_some_and(|(parent, (id, _))| parent.instrument == id)
     }
 
     /// The price that the order is decided on: where it enters, or the quote's side.
@@ -261,7 +295,8 @@ impl<'a> Facts<'a> {
         );
         Computed {
             margin_required,
-            free_margin_after: margin_required.map(|m| self.free_margin() - m),
+            // of what its group holds back already it takes no more
+            free_margin_after: margin_required.map(|m| self.free_margin() + self.reserved_before.min(m) - m),
             notional,
             risk_amount: risk,
             risk_reward,
@@ -299,7 +334,12 @@ impl<'a> Facts<'a> {
             lifetime: self.lifetime(),
             filling,
             post_only: self.order.post_only,
-            position: self.order.position,
+            position: match &self.joins {
+                // a position bears the number of the order that opens it
+                Some(joins) if joins.exits() => joins.parent.map(|parent| PositionId(parent.id.0)),
+                _ => self.order.position,
+            },
+            group: self.joins.as_ref().map(Joining::place),
             client_order_id: self.order.client_order_id.clone(),
             reason: self.order.reason.clone(),
         })

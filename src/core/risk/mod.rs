@@ -6,6 +6,7 @@
 mod approved;
 mod daily_loss;
 mod facts;
+mod groups;
 mod modify;
 mod table;
 

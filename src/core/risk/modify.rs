@@ -2,7 +2,7 @@
 
 use super::{
     approved::{self, RiskApproved},
-    facts::{Circumstances, Facts, Level, at_stake_of_order, at_stake_of_position},
+    facts::{AtStake, Circumstances, Facts, Level, at_stake_of_order, at_stake_of_position},
     table::{CHECKS, Modify, Verdict},
 };
 use crate::domain::{
@@ -39,7 +39,12 @@ pub(crate) fn assess(
 ) -> Result<RiskApproved<VenueModifyRequest>, Vec<Violation>> {
     let mut facts = Facts::new(around, &terms.order);
     facts.reserved_before = terms.reserved;
+    facts.held_by = match terms.before {
+        Before::Order(order) => around.account.holder_of(order),
+        Before::Position(_) => None,
+    };
     facts.at_stake = match terms.before {
+        Before::Order(_) if facts.held_by.is_some() => AtStake::default(), // no price reaches it
         Before::Order(order) => at_stake_of_order(order),
         Before::Position(position) => at_stake_of_position(position),
     };

@@ -3,6 +3,7 @@
 use super::{
     daily_loss,
     facts::{AtStake, Facts, Level, Trailing, frozen},
+    groups,
 };
 use crate::domain::{
     account::LinkStatus,
@@ -75,6 +76,7 @@ pub const CHECKS: &[CheckRow] = &[
     row(Code::OrderTypeUnsupported, true, Never, None, "the venue does not offer this order type", order_type),
     row(Code::TifUnsupported, true, Always, None, "the venue does not offer this lifetime", tif),
     row(Code::FillingUnsupported, true, Never, None, "the venue does not offer this filling", filling),
+    row(Code::GroupUnsupported, true, Never, None, "the venue does not offer groups of this kind", groups::supported),
     row(Code::ExpiryInPast, true, Always, None, "it would end before it begins", expires_later),
     row(Code::MarketClosed, true, Always, None, "the instrument's session is closed", market_open),
     row(Code::QuoteMissing, true, Always, None, "no quote has been seen", quote_seen),
@@ -88,6 +90,9 @@ pub const CHECKS: &[CheckRow] = &[
     row(Code::Frozen, true, Always, None, "within the freeze level of the market", not_frozen),
     row(Code::ReduceOnly, true, Never, None, "a reduction that would not reduce", reduces),
     row(Code::DuplicateOrder, true, Never, None, "the client order id was used before", not_duplicate),
+    row(Code::GroupEnded, true, Never, None, "the group's orders, or the one that lets others in, have ended", groups::alive),
+    row(Code::GroupMismatch, true, Never, None, "the order does not fit to its group", groups::fits),
+    row(Code::GroupFull, true, Never, None, "too many orders of the group are open", groups::has_room),
     row(Code::MaxOpenOrders, false, Never, Some("max_open_orders"), "too many orders and positions", max_open_orders),
     row(Code::MaxPositions, false, Never, Some("max_positions"), "too many positions", max_positions),
     row(Code::MaxDailyLoss, false, Risk, Some("max_daily_loss"), "the day's loss has reached its limit", max_daily_loss),
@@ -95,14 +100,16 @@ pub const CHECKS: &[CheckRow] = &[
     row(Code::MarginInsufficient, false, Risk, None, "not enough free margin", margin),
 ];
 
-const PASS: Verdict = Verdict::Pass { limit: None, actual: None };
+impl Verdict {
+    pub(super) const PASS: Self = Self::Pass { limit: None, actual: None };
+}
 
-fn fail(code: Code, message: impl Into<String>) -> Verdict {
+pub(super) fn fail(code: Code, message: impl Into<String>) -> Verdict {
     let message = message.into();
     Verdict::Fail(Box::new(Violation { code, message, limit: None, actual: None, would_satisfy: None }))
 }
 
-fn limited(
+pub(super) fn limited(
     code: Code,
     passed: bool,
     message: impl Into<String>,
@@ -117,8 +124,8 @@ fn limited(
     Verdict::Fail(Box::new(Violation { code, message, limit, actual, would_satisfy }))
 }
 
-fn when(passed: bool, code: Code, message: impl FnOnce() -> String) -> Verdict {
-    if passed { PASS } else { fail(code, message()) }
+pub(super) fn when(passed: bool, code: Code, message: impl FnOnce() -> String) -> Verdict {
+    if passed { Verdict::PASS } else { fail(code, message()) }
 }
 
 fn trading_halted(f: &Facts<'_>) -> Verdict {
@@ -317,7 +324,7 @@ fn price_tick(f: &Facts<'_>) -> Verdict {
             return off_grid(name, value);
         }
     }
-    PASS
+    Verdict::PASS
 }
 
 /// Protective levels and the trigger of a stop lie beyond the price that they wait for.
@@ -347,23 +354,22 @@ fn stops_valid(f: &Facts<'_>) -> Verdict {
             }
         }
     }
-    PASS
+    Verdict::PASS
 }
 
 /// A stop waits for a price that is not there yet: a buy above the ask, a sell below the bid (OR10).
 fn trigger_valid(f: &Facts<'_>) -> Option<Verdict> {
-    let (trigger, (_, quote), (_, spec)) = (f.trigger_price()?, f.quote?, f.instrument?);
-    let market = quote.price_for(f.order.side);
-    let (beyond, side, place) = match f.order.side {
-        Side::Buy => (trigger > market, "ask", "above"),
-        Side::Sell => (trigger < market, "bid", "below"),
+    let (trigger, market, (_, spec)) = (f.trigger_price()?, f.begins_at()?, f.instrument?);
+    let (beyond, from, place) = match f.order.side {
+        Side::Buy => (trigger > market, "the ask of", "above"),
+        Side::Sell => (trigger < market, "the bid of", "below"),
     };
+    let from = if f.enters_with_its_parent() { "its parent's" } else { from };
     if beyond {
         return None;
     }
     let (limit, actual) = (spec.price(market), spec.price(trigger));
-    let message =
-        format!("stopPrice {actual} would trigger at once: it belongs {place} the {side} of {limit}");
+    let message = format!("stopPrice {actual} would trigger at once: it belongs {place} {from} {limit}");
     Some(limited(Code::StopsInvalid, false, message, limit, actual, None))
 }
 
@@ -375,8 +381,7 @@ fn stops_far_enough(f: &Facts<'_>) -> Verdict {
     if least <= 0 {
         return Verdict::Off;
     }
-    let Some((_, quote)) = f.quote else { return Verdict::Unknown };
-    let market = quote.price_for(f.order.side);
+    let Some(market) = f.begins_at() else { return Verdict::Unknown };
     let from = |price: Option<Price>, base: Price| price.map(|price| (price.0 - base.0).abs());
     let level = |level: Level, is_loss: bool| match (level, f.stop_base()) {
         (Level::Set(stop), Some(base)) => Some(spec.stop_price(stop, base, f.order.side, is_loss)),
@@ -399,14 +404,14 @@ fn stops_far_enough(f: &Facts<'_>) -> Verdict {
             return limited(Code::StopsTooClose, false, message, limit, actual, Some(limit));
         }
     }
-    PASS
+    Verdict::PASS
 }
 
 fn not_frozen(f: &Facts<'_>) -> Verdict {
     let (Some((_, spec)), Some((_, quote))) = (f.instrument, f.quote) else { return Verdict::Unknown };
     match frozen_violation(f.at_stake, spec, quote) {
         Some(violation) => Verdict::Fail(Box::new(violation)),
-        None if spec.freeze_level_points > 0 => PASS,
+        None if spec.freeze_level_points > 0 => Verdict::PASS,
         None => Verdict::Off,
     }
 }
@@ -426,8 +431,8 @@ pub(super) fn frozen_violation(at_stake: AtStake, spec: &Instrument, quote: Quot
 }
 
 fn reduces(f: &Facts<'_>) -> Verdict {
-    if !f.is_reduction() {
-        return Verdict::Off;
+    if !f.is_reduction() || f.exits() {
+        return Verdict::Off; // what an exit of a bracket reduces is not there yet
     }
     let Some(id) = f.order.position else {
         return fail(Code::ReduceOnly, "on a hedging account a reduce-only order names its positionId");

@@ -3,6 +3,7 @@
 use super::Lifetime;
 use crate::domain::{
     account::AccountConfig,
+    group::JoinGroup,
     id::{AccountId, ClientOrderId, CommandId, OrderId, PositionId, StopId},
     order::{Filling, OrderType, Origin, Side, TimeInForce},
     time::UnixNanos,
@@ -134,6 +135,9 @@ pub struct PlaceOrder {
     pub reduce_only: bool,
     /// The position that a reduce-only order reduces (hedging).
     pub position: Option<PositionId>,
+    /// Other orders that it knows of (OR05, OR06).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<JoinGroup>,
     pub client_order_id: Option<ClientOrderId>,
     pub reason: Option<String>,
 }
@@ -158,6 +162,7 @@ impl PlaceOrder {
             post_only: false,
             reduce_only: false,
             position: None,
+            group: None,
             client_order_id: None,
             reason: None,
         }

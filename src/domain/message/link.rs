@@ -5,6 +5,7 @@
 //! A name that is not ours comes as it is, behind a question mark.
 
 use crate::domain::{
+    group::GroupKind,
     id::{AccountId, IntentId, OrderId},
     order::{Filling, OrderType, Side, TimeInForce},
     position::FillReason,
@@ -86,6 +87,9 @@ pub struct Capabilities {
     /// Orders that are refused where they would take liquidity.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub post_only: bool,
+    /// What orders can be to each other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupKind>,
     /// Which fields of a working order can be changed: `price`, `volume`, `stops`.
     pub modify: Vec<ModifyField>,
 }
@@ -102,6 +106,7 @@ impl Capabilities {
             fillings: vec![F::Fok, F::Ioc, F::Return],
             tifs: vec![TimeInForce::Day, TimeInForce::Gtd],
             post_only: true,
+            groups: vec![GroupKind::Oco, GroupKind::Oto, GroupKind::Bracket],
             modify: vec![M::Price, M::Volume, M::Stops, M::Trigger, M::Lifetime],
         }
     }

@@ -61,6 +61,8 @@ violation_codes! {
     TifUnsupported = "TIF_UNSUPPORTED",
     /// The venue does not offer this filling.
     FillingUnsupported = "FILLING_UNSUPPORTED",
+    /// The venue does not offer groups of this kind.
+    GroupUnsupported = "GROUP_UNSUPPORTED",
     /// An order would end before it begins.
     ExpiryInPast = "EXPIRY_IN_PAST",
     /// The instrument's session is closed.
@@ -87,6 +89,12 @@ violation_codes! {
     ReduceOnly = "REDUCE_ONLY",
     /// The client order id was used before.
     DuplicateOrder = "DUPLICATE_ORDER",
+    /// The orders of the group, or the one that lets the others in, have ended.
+    GroupEnded = "GROUP_ENDED",
+    /// The order does not fit to its group.
+    GroupMismatch = "GROUP_MISMATCH",
+    /// Too many orders of the group are open.
+    GroupFull = "GROUP_FULL",
     /// Too many orders and positions are open.
     MaxOpenOrders = "MAX_OPEN_ORDERS",
     /// Too many positions.

@@ -2,6 +2,7 @@
 
 use crate::domain::{
     account::LinkSettings,
+    group::OrderGroup,
     id::{AccountId, FillId, IntentId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
     money::Money,
@@ -142,6 +143,8 @@ pub struct VenueOrder {
     /// That position's name at the venue, if it has one of its own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub venue_position: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<OrderGroup>,
 }
 
 fn is_gtc(tif: &TimeInForce) -> bool {

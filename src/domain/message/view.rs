@@ -4,6 +4,7 @@ use super::{Capabilities, Violation, ViolationCode};
 use crate::domain::{
     account::{AccountMode, LinkStatus, PositionMode, TradingState},
     calendar::{Calendar, WeeklySession},
+    group::{GroupKind, OrderGroup},
     id::{AccountId, ClientOrderId, FillId, IntentId, OrderId, PositionId, Symbol},
     instrument::{Instrument, MarginMode, Price},
     market::Quote,
@@ -56,6 +57,8 @@ pub struct OrderView {
     pub reduce_only: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub position_id: Option<PositionId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<OrderGroup>,
     pub status: OrderStatus,
     pub version: u32,
     pub origin: Origin,
@@ -105,6 +108,7 @@ impl OrderView {
             post_only: order.post_only,
             reduce_only: order.position.is_some(),
             position_id: order.position,
+            group: order.group.clone(),
             status: order.status,
             version: order.version,
             origin: order.origin,
@@ -384,6 +388,9 @@ pub struct InstrumentView {
     pub fillings: Vec<Filling>,
     pub tifs: Vec<TimeInForce>,
     pub order_types: Vec<OrderType>,
+    /// What orders can be to each other there.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub groups: Vec<GroupKind>,
     /// In points a night.
     pub swap: SwapView,
     /// `full`: buys and sells, opening and closing.
@@ -433,6 +440,7 @@ impl InstrumentView {
             fillings: offered.fillings.clone(),
             tifs: offered.lifetimes(),
             order_types: offered.order_types.clone(),
+            groups: offered.groups.clone(),
             swap: SwapView { long: Decimal::ZERO, short: Decimal::ZERO },
             trade_mode: "full".to_owned(),
         }

@@ -3,7 +3,8 @@
 use super::At;
 use crate::{
     domain::{
-        id::{AccountId, ClientOrderId, IntentId, OrderId, PositionId},
+        group::{GroupKind, JoinGroup},
+        id::{AccountId, ClientOrderId, GroupId, IntentId, OrderId, PositionId},
         message::{
             Answer, CancelOrders, CancelReply, CancelTarget, ClosePosition, CloseReply, CloseTarget,
             CommandBody, LevelChange, Lifetime, ModifyReply, ModifyTrade, OrderDetail, OrderKey, PlaceOrder,
@@ -88,6 +89,9 @@ pub struct PlaceParams {
     position_id: Option<PositionId>,
     #[serde(default)]
     client_order_id: Option<ClientOrderId>,
+    /// Other orders that it knows of; the first of `oto` and `bracket` lets the others in when it fills.
+    #[serde(default)]
+    group: Option<WireGroup>,
     #[serde(default)]
     reason: Option<String>,
     // part of the protocol, and not of this build: refused, never ignored
@@ -99,10 +103,14 @@ pub struct PlaceParams {
     max_slippage: Option<Box<RawValue>>,
     #[serde(default)]
     #[schemars(skip)]
-    group: Option<Box<RawValue>>,
-    #[serde(default)]
-    #[schemars(skip)]
     agent_id: Option<Box<RawValue>>,
+}
+
+/// A group of orders.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct WireGroup {
+    kind: GroupKind,
+    id: GroupId,
 }
 
 /// A lifetime; `ioc` and `fok` are the contract's spelling of a filling.
@@ -177,6 +185,7 @@ impl PlaceParams {
             post_only: self.post_only.unwrap_or(false),
             reduce_only,
             position: self.position_id,
+            group: self.group.map(|WireGroup { kind, id }| JoinGroup { kind, id, parent: None }),
             client_order_id: self.client_order_id,
             reason: self.reason,
         })
@@ -186,7 +195,6 @@ impl PlaceParams {
         let unsupported = [
             ("keepStops", self.keep_stops == Some(true)),
             ("maxSlippage", self.max_slippage.is_some()),
-            ("group", self.group.is_some()),
             ("agentId", self.agent_id.is_some()),
         ];
         match unsupported.into_iter().find(|(_, given)| *given) {
@@ -571,7 +579,6 @@ mod tests {
     fn or13_what_this_build_lacks_is_refused_not_ignored() {
         for (extra, path) in [
             (r#","maxSlippage":"1""#, "maxSlippage"),
-            (r#","group":{"kind":"oco","id":"g"}"#, "group"),
             (r#","keepStops":true"#, "keepStops"),
             (r#","agentId":"a""#, "agentId"),
         ] {

@@ -3,7 +3,7 @@
 
 use super::{
     outgoing::Kind,
-    wire::{GatewayFrame, Level, Modify, NAME_MAX, Submit, Sync},
+    wire::{GatewayFrame, Group, Level, Modify, NAME_MAX, Submit, Sync},
 };
 use crate::{
     domain::{
@@ -78,8 +78,10 @@ impl Speech<'_> {
     }
 
     fn submit(self, order: &VenueOrder) -> Submit {
-        let instrument = &self.instruments[order.instrument.index()];
-        let ours = || order.position.map(|id| id.to_string());
+        let (instrument, group) = (&self.instruments[order.instrument.index()], order.group.as_ref());
+        // an exit of a bracket reduces whatever its parent opens
+        let ours = || order.position.filter(|_| group.is_none_or(|group| !group.exits()));
+        let position = order.venue_position.clone().or_else(|| ours().map(|id| id.to_string()));
         Submit {
             order: self.name(order.order),
             symbol: instrument.symbol.to_string(),
@@ -98,7 +100,12 @@ impl Speech<'_> {
             take_profit: order.take_profit.map(|stop| level(stop, instrument)),
             filling: order.filling,
             post_only: order.post_only,
-            position: order.venue_position.clone().or_else(ours),
+            position,
+            group: group.map(|group| Group {
+                kind: group.kind,
+                id: group.id.clone(),
+                parent: group.parent.map(|order| self.name(order)),
+            }),
         }
     }
 
@@ -233,6 +240,7 @@ mod tests {
             tif: crate::domain::order::TimeInForce::Gtc,
             expires_at: None,
             post_only: false,
+            group: None,
             account: account(),
             order: OrderId(17),
             instrument: InstrumentId(0),

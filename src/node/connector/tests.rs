@@ -74,6 +74,7 @@ fn order(id: u64) -> VenueRequest {
         tif: crate::domain::order::TimeInForce::Gtc,
         expires_at: None,
         post_only: false,
+        group: None,
         account: account(),
         order: OrderId(id),
         instrument: InstrumentId(0),

@@ -2,7 +2,8 @@
 //! or an error that names what is wrong, whatever the bytes.
 
 use crate::domain::{
-    id::Symbol,
+    group::GroupKind,
+    id::{GroupId, Symbol},
     market::Quote,
     message::{Capabilities, NumberedReport, OrderState, TriggerTerms, VenueSnapshot},
     order::{Filling, OrderType, Side},
@@ -99,6 +100,18 @@ pub struct Submit {
     /// The position to reduce, by the venue's name of it; absent: it opens one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub position: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<Group>,
+}
+
+/// The group that an order belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    pub kind: GroupKind,
+    pub id: GroupId,
+    /// The order that holds this one back until it fills.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<String>,
 }
 
 /// New terms of an order or a position: all of them. An absent level is none.
@@ -291,7 +304,7 @@ const DECIMALS: [&str; 18] = [
     "balance",
 ];
 /// Fields that hold a name.
-const NAMES: [&str; 7] = ["order", "position", "fill", "log", "venueOrder", "fillsAfter", "symbol"];
+const NAMES: [&str; 8] = ["order", "parent", "position", "fill", "log", "venueOrder", "fillsAfter", "symbol"];
 /// Digits that a decimal holds exactly.
 const DIGITS: usize = 28;
 

@@ -74,6 +74,7 @@ fn submit(order: u64) -> GatewayFrame {
         take_profit: None,
         filling: Filling::Ioc,
         position: None,
+        group: None,
     })
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::{
+    group::GroupKind,
     message::{Levels, LinkFill, LinkReport, ModifyField, PositionState, TriggerTerms, VenueOrderStatus},
     order::TimeInForce,
     position::FillReason,
@@ -46,6 +47,7 @@ fn frames_of_the_gateway_are_as_documented() {
             take_profit: Some(Level::Distance(dec("0.0020"))),
             filling: Filling::Return,
             position: None,
+            group: None,
         }),
         r#"{"seq":7,"type":"submit","order":"00000000000000aa.o17","symbol":"EURUSD","side":"buy","orderType":"limit","volume":"0.10","price":"1.10000","stopLoss":{"price":"1.09"},"takeProfit":{"distance":"0.0020"},"filling":"return"}"#,
     );
@@ -144,6 +146,7 @@ fn venue_frames() -> Vec<VenueFrame> {
     let capabilities = Capabilities {
         tifs: vec![TimeInForce::Day],
         post_only: true,
+        groups: vec![GroupKind::Oco],
         fencing: true,
         dedupe: true,
         resend: false,
@@ -408,6 +411,7 @@ proptest! {
         let value = Decimal::new(mantissa, scale);
         let frame = GatewayFrame::Submit(Submit {
 trigger: TriggerTerms::default(),
+group: None,
 post_only: false,
             order,
             symbol: "EURUSD".into(),

@@ -158,6 +158,7 @@ fn order(offset: u64, order_type: OrderType, price: Option<Decimal>) -> PlaceOrd
         post_only: false,
         reduce_only: false,
         position: None,
+        group: None,
         client_order_id: Some(client_order_id(offset)),
         reason: None,
     }

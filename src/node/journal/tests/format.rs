@@ -85,6 +85,7 @@ fn place() -> impl Strategy<Value = CommandBody> {
             post_only: how.3,
             reduce_only: how.4,
             position: how.5,
+            group: None,
             client_order_id: how.6,
             reason: how.7,
         })
