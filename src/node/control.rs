@@ -31,6 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What can be asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "what can be asked for besides tokens is still to come")]
 pub enum ControlRequest {
     NewToken(TokenRequest),
     /// Gives the principal of this name another token in place of the one that it has.
