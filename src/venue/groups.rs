@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{
     group::{GroupKind, OrderGroup},
     id::{GroupId, OrderId},
-    instrument::Volume,
+    instrument::{InstrumentId, Volume},
     message::{ModifyTarget, VenueFill, VenueModify, VenueOrder, VenueReport},
     order::OrderType,
     time::UnixNanos,
@@ -118,7 +118,7 @@ impl Venue {
 
     /// What the reports from this place on mean to the groups of their orders.
     pub(super) fn follow_groups(&mut self, now: UnixNanos, from: usize, out: &mut VenueOut) {
-        let mut next = from;
+        let (mut next, mut elsewhere) = (from, BTreeSet::new());
         while let Some(report) = out.reports.get(next) {
             next += 1;
             let (account, id, fill) = match report {
@@ -142,10 +142,16 @@ impl Venue {
                 let in_part = self.accounts[index].orders.contains_key(&id);
                 let whole = !in_part && !out.reports[next..].iter().any(ends);
                 self.cancel_others(index, id, &group, fill.volume, whole, out);
-                self.let_others_in(now, index, id, &group, &fill, out);
+                elsewhere.extend(self.let_others_in(index, id, &group, &fill, out));
             }
             if !self.accounts[index].orders.contains_key(&id) {
                 self.leave_group(index, id, &group, out);
+            }
+        }
+        // the market of the fill itself is being matched; others meet what has come, and follow their own reports
+        for instrument in elsewhere {
+            if !self.markets[instrument.index()].fed_by_bars {
+                self.match_market(now, instrument, QuoteKind::Tick, out);
             }
         }
     }
@@ -180,17 +186,18 @@ impl Venue {
     }
 
     /// OR06: what waits for this order's fill enters as large as it was filled, at most as large as it was to be.
+    /// The other instruments that it comes to.
     fn let_others_in(
         &mut self,
-        now: UnixNanos,
         index: usize,
         id: OrderId,
         group: &OrderGroup,
         fill: &VenueFill,
         out: &mut VenueOut,
-    ) {
+    ) -> BTreeSet<InstrumentId> {
+        let mut elsewhere = BTreeSet::new();
         if !group.kind.has_parent() || group.parent.is_some() {
-            return;
+            return elsewhere;
         }
         let children = self.accounts[index].groups.others(&group.id, id);
         for child in &children {
@@ -207,6 +214,9 @@ impl Venue {
             if comes < waits {
                 account.held.insert(*child, Held::Rest(waits.less(comes)));
             }
+            if order.instrument != fill.instrument {
+                elsewhere.insert(order.instrument);
+            }
             if held == Held::Whole {
                 self.enter_from_group(index, order, asked, fill, out);
             } else if order.volume != asked {
@@ -216,18 +226,7 @@ impl Venue {
         if group.kind == GroupKind::Bracket {
             self.restrict_exits(index, &children, true);
         }
-        // the market of the fill itself is being matched; another one meets what has come
-        let elsewhere: BTreeSet<_> = children
-            .iter()
-            .filter_map(|child| self.accounts[index].orders.get(child))
-            .map(|order| order.instrument)
-            .filter(|instrument| *instrument != fill.instrument)
-            .collect();
-        for instrument in elsewhere {
-            if !self.markets[instrument.index()].fed_by_bars {
-                self.match_market(now, instrument, QuoteKind::Tick, out);
-            }
-        }
+        elsewhere
     }
 
     /// An order that was held back comes into the book. A trailing stop trails from the fill that let it in.
@@ -241,9 +240,10 @@ impl Venue {
     ) {
         if let (OrderType::TrailingStop, Some(trail)) = (order.order_type, order.trail) {
             let quote = self.markets[order.instrument.index()].quote;
-            let from = match order.instrument == fill.instrument {
-                true => Some(fill.price),
-                false => quote.map(|quote| quote.price_for(order.side)),
+            let from = if order.instrument == fill.instrument {
+                Some(fill.price)
+            } else {
+                quote.map(|quote| quote.price_for(order.side))
             };
             order.stop_price = from.map(|from| trail.trigger(order.side, from)).or(order.stop_price);
         }

@@ -5,7 +5,7 @@ use crate::domain::{
     account::{AccountConfig, AccountMode, PAPER, PositionMode},
     config::{Config, Limits, Setup},
     id::{AccountId, FillId, PositionId},
-    instrument::{InstrumentId, Price},
+    instrument::Price,
     message::VenueRequest,
     money::{Currency, Money},
     order::{Filling, Side, TimeInForce},
