@@ -93,26 +93,8 @@ impl Desk<'_> {
         };
         transition(&mut order, OrderEvent::Submit, self.now, self.out);
         let reduced = order.position.and_then(|id| self.account.positions.get(&id));
-        self.out.venue.push(VenueRequest::Submit(VenueOrder {
-            account: order.account.clone(),
-            order: id,
-            instrument: order.instrument,
-            side: order.side,
-            order_type: order.order_type,
-            volume: order.volume,
-            price: order.price,
-            stop_price: order.stop_price,
-            trail: order.trail,
-            stop_loss: order.stop_loss,
-            take_profit: order.take_profit,
-            tif: order.tif,
-            expires_at: order.expires_at,
-            filling: order.filling,
-            post_only: order.post_only,
-            position: order.position,
-            venue_position: reduced.and_then(|p| p.venue_position.clone()),
-            group: order.group.clone(),
-        }));
+        let venue_position = reduced.and_then(|p| p.venue_position.clone());
+        self.out.venue.push(VenueRequest::Submit(VenueOrder::of(&order, venue_position)));
         self.record(order, giver.strategy);
         id
     }

@@ -6,7 +6,7 @@ use crate::domain::{
     id::{AccountId, FillId, IntentId, OrderId, PositionId},
     instrument::{InstrumentId, Price, Volume},
     money::Money,
-    order::{Filling, OrderType, Side, Stop, TimeInForce, Trail},
+    order::{Filling, Order, OrderType, Side, Stop, TimeInForce, Trail},
     position::FillReason,
     time::UnixNanos,
 };
@@ -145,6 +145,32 @@ pub struct VenueOrder {
     pub venue_position: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub group: Option<OrderGroup>,
+}
+
+impl VenueOrder {
+    /// What a venue is asked for by an order; `venue_position` is its name of the position that this reduces.
+    pub fn of(order: &Order, venue_position: Option<String>) -> Self {
+        Self {
+            account: order.account.clone(),
+            order: order.id,
+            instrument: order.instrument,
+            side: order.side,
+            order_type: order.order_type,
+            volume: order.volume,
+            price: order.price,
+            stop_price: order.stop_price,
+            trail: order.trail,
+            stop_loss: order.stop_loss,
+            take_profit: order.take_profit,
+            tif: order.tif,
+            expires_at: order.expires_at,
+            filling: order.filling,
+            post_only: order.post_only,
+            position: order.position,
+            venue_position,
+            group: order.group.clone(),
+        }
+    }
 }
 
 fn is_gtc(tif: &TimeInForce) -> bool {
